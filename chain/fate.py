@@ -1,0 +1,169 @@
+"""Fate: what became of a transaction that may or may not have been sent.
+
+In        what each provider answered, asked in the right order: height first, then status.
+Out       LANDED, REFUSED, LAPSED or UNKNOWN, with the reason and, in a block, where and when.
+Promises  LAPSED is proved on two providers, whose history reaches back to before it could land;
+          REFUSED and a final landing are said by two; UNKNOWN is everything else.
+Why       read the other way round, a transaction that lands between the two reads looks absent and
+          too late: it would be signed anew, and paid twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from chain.providers import AGREEING_MIN, Providers
+from chain.reading import LandedTransaction
+from chain.rpc import STATUSES_MAX, HeightAt, Rpc, SignatureStatus
+from chain.trouble import Garbled, NotKnown
+from rooms.units import BlockHeight, Lamports, Signature, Slot, UnixMs
+
+
+class Fate(IntEnum):
+    """What became of an attempt. Numbers are stored: append, never renumber."""
+
+    LANDED = 1  # In a block without an error: the lamports moved.
+    REFUSED = 2  # Finalized with an error: nothing moved but the fee, and nothing ever will.
+    LAPSED = 3  # Absent, and too late to land: it is safe to sign a new one.
+    UNKNOWN = 4  # Anything else: ask again later.
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A signed transaction whose fate is asked: all of it was written down before the first send.
+
+    Attributes:
+        context_slot: of its blockhash; it can land only after this slot.
+    """
+
+    signature: Signature
+    last_valid_height: BlockHeight
+    context_slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One provider's answers about one signature.
+
+    Attributes:
+        height: the finalized block height and its slot, read *before* the status was asked for.
+        status: from the whole history; nothing when the provider does not know the signature.
+        status_slot: at which the status was answered.
+        history_from: the oldest slot that the provider still has; asked last, where it matters.
+    """
+
+    provider: str
+    height: HeightAt
+    status: SignatureStatus | None
+    status_slot: Slot
+    history_from: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A fate with its reason; ``slot`` and ``error`` where the transaction is in a block."""
+
+    fate: Fate
+    why: str
+    slot: Slot | None = None
+    finalized: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where and when a transaction got into a block; usable when confirmed, for good when final."""
+
+    slot: Slot
+    finalized: bool
+    block_time: UnixMs
+    fee: Lamports
+
+
+@dataclass(frozen=True, slots=True)
+class FateReading:
+    """A fate, and what belongs to it.
+
+    Attributes:
+        landing: for LANDED and REFUSED, always.
+        transaction: what it did by instruction, for LANDED and REFUSED.
+        error: for REFUSED, the runtime's own.
+    """
+
+    fate: Fate
+    why: str
+    landing: Landing | None = None
+    transaction: LandedTransaction | None = None
+    error: str | None = None
+
+
+def fate(asked: Asked, readings: Sequence[Reading]) -> Verdict:
+    """Judge a transaction from what providers answered; one that did not answer is not among them.
+
+    Each reading's height must have been read before its status, and its history after it.
+    """
+    assert len({reading.provider for reading in readings}) == len(readings), "a provider reads once"
+    seen = [reading.status for reading in readings if reading.status is not None]
+    if not seen:
+        return _absent(asked, readings)
+    if len({(status.slot, status.error) for status in seen}) > 1:
+        return Verdict(Fate.UNKNOWN, "providers place it differently")
+    slot, error = seen[0].slot, seen[0].error
+    if slot <= asked.context_slot:
+        return Verdict(Fate.UNKNOWN, "a provider places it before its blockhash")
+    finalized = sum(status.commitment == "finalized" for status in seen) >= AGREEING_MIN
+    if error is not None:
+        if finalized:
+            return Verdict(Fate.REFUSED, "finalized with an error", slot, True, error)
+        return Verdict(Fate.UNKNOWN, "failed in a block that is not final on two providers")
+    if all(status.commitment == "processed" for status in seen):
+        return Verdict(Fate.UNKNOWN, "in a block that is not confirmed")
+    grade = "final on two providers" if finalized else "confirmed"
+    return Verdict(Fate.LANDED, grade, slot, finalized)
+
+
+def _absent(asked: Asked, readings: Sequence[Reading]) -> Verdict:
+    if not any(_too_late(asked, reading) for reading in readings):
+        return Verdict(Fate.UNKNOWN, "not seen, and it still may land")
+    proofs = sum(_proves_lapse(asked, reading) for reading in readings)
+    if proofs < AGREEING_MIN:
+        return Verdict(Fate.UNKNOWN, f"not seen and too late, which {proofs} of 2 providers prove")
+    return Verdict(Fate.LAPSED, "absent and too late on two providers")
+
+
+def _too_late(asked: Asked, reading: Reading) -> bool:
+    return reading.height.height > asked.last_valid_height
+
+
+def _proves_lapse(asked: Asked, reading: Reading) -> bool:
+    return (
+        reading.status is None
+        and _too_late(asked, reading)
+        # Behind one address there may be several nodes: a status from one that has not reached
+        # the height's slot says nothing about the blocks up to it.
+        and reading.status_slot >= reading.height.slot
+        # A node that has forgotten the blocks in which it could have landed does not know either.
+        and reading.history_from is not None
+        and reading.history_from <= asked.context_slot
+    )
+
+
+async def ask_fate(providers: Providers, asked: Asked) -> FateReading:
+    """Ask what became of one transaction."""
+    return (await ask_fates(providers, [asked]))[asked.signature]
+
+
+async def ask_fates(providers: Providers, asked: Sequence[Asked]) -> dict[Signature, FateReading]:
+    """Ask what became of transactions, 256 to a question; never fails: trouble is UNKNOWN."""
+    readings: dict[Signature, FateReading] = {}
+    for start in range(0, len(asked), STATUSES_MAX):
+        some = asked[start : start + STATUSES_MAX]
+        said, failed = await providers.each(lambda rpc, some=some: _readings(rpc, some))  # type: ignore[misc]
+        for each in some:
+            verdict = fate(each, [answer.answer[each.signature] for answer in said])
+            if verdict.fate is Fate.UNKNOWN and failed:
+                why = "; ".join((verdict.why, *(str(trouble) for trouble in failed)))
+                readings[each.signature] = FateReading(Fate.UNKNOWN, why)
+            else:
+                readings[each.signature] = await _told(providers, each, verdict)
+    return readings

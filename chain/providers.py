@@ -1,0 +1,149 @@
+"""Providers: two or more RPC nodes asked side by side, because one can lie, lag or be gone.
+
+In        a question as a function of one `Rpc`.
+Out       what all that answered agree on; each one's answer with its failure; or the first answer.
+Promises  `agreed` needs two answers and no other opinion; anything less is `Disagreement`.
+Why       a read that decides money is never one provider's word.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from chain.rpc import Relay, Rpc
+from chain.settings import ChainSettings
+from chain.trouble import Disagreement, Garbled, NotKnown
+from rooms.units import Slot, UnixMs
+
+Answer = TypeVar("Answer")
+
+AGREEING_MIN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Said(Generic[Answer]):
+    """What one provider answered."""
+
+    provider: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class FinalMoment:
+    """A slot that two providers have finalized, and its block's time."""
+
+    slot: Slot
+    at: UnixMs
+
+
+class Providers:
+    """All providers we have, at least two. Use as ``async with Providers.of(settings)``."""
+
+    def __init__(self, rpcs: Sequence[Rpc]) -> None:
+        names = {rpc.name for rpc in rpcs}
+        if len(names) < AGREEING_MIN or len(names) != len(rpcs):
+            raise ValueError("the chain is read through at least two providers of different names")
+        self._rpcs = tuple(rpcs)
+        self._open = AsyncExitStack()
+
+    @classmethod
+    def of(cls, settings: ChainSettings) -> "Providers":
+        """Build a client for each endpoint of the settings."""
+        if len({endpoint.url for endpoint in settings.endpoints}) != len(settings.endpoints):
+            raise ValueError("two Solana RPC providers have the same address")
+        return cls([Rpc(endpoint, settings.rpc) for endpoint in settings.endpoints])
+
+    async def __aenter__(self) -> Self:
+        for rpc in self._rpcs:
+            await self._open.enter_async_context(rpc)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._open.aclose()
+
+    async def each(
+        self, ask: Callable[[Rpc], Awaitable[Answer]]
+    ) -> tuple[tuple[Said[Answer], ...], tuple[NotKnown, ...]]:
+        """Ask all at once; give the answers in the providers' order, and the failures."""
+        said: list[Said[Answer] | NotKnown | None] = [None] * len(self._rpcs)
+
+        async def one(place: int, rpc: Rpc) -> None:
+            try:
+                said[place] = Said(rpc.name, await ask(rpc))
+            except NotKnown as trouble:
+                said[place] = trouble
+
+        async with asyncio.TaskGroup() as group:
+            for place, rpc in enumerate(self._rpcs):
+                group.create_task(one(place, rpc))
+        return (
+            tuple(each for each in said if isinstance(each, Said)),
+            tuple(each for each in said if isinstance(each, NotKnown)),
+        )
+
+    async def agreed(self, ask: Callable[[Rpc], Awaitable[Answer]]) -> Answer:
+        """Ask all and give the one answer that at least two gave and none contradicted.
+
+        Raises:
+            Disagreement: when fewer than two answered, or the answers differ.
+        """
+        said, failed = await self.each(ask)
+        if len(said) < AGREEING_MIN:
+            raise Disagreement(f"{len(said)} of {len(self._rpcs)} providers answered{_why(failed)}")
+        if any(each.answer != said[0].answer for each in said):
+            raise Disagreement(
+                f"{' and '.join(each.provider for each in said)} answered differently"
+            )
+        return said[0].answer
+
+    async def first(self, ask: Callable[[Rpc], Awaitable[Answer]]) -> Answer:
+        """Ask one after the other until one answers; for reads that decide no money.
+
+        Raises:
+            Disagreement: when none answered.
+        """
+        failed: list[NotKnown] = []
+        for rpc in self._rpcs:
+            try:
+                return await ask(rpc)
+            except NotKnown as trouble:
+                failed.append(trouble)
+        raise Disagreement(f"no provider answered{_why(failed)}")
+
+    async def send(self, raw: bytes) -> tuple[Relay, ...]:
+        """Hand our bytes to every provider; whatever they answer, ask for the fate afterwards."""
+        said, _ = await self.each(lambda rpc: rpc.send(raw))
+        return tuple(each.answer for each in said)
+
+    async def final_moment(self) -> FinalMoment:
+        """Give the newest finalized slot that two providers have reached, with its block's time.
+
+        Raises:
+            Disagreement: when fewer than two know one.
+        """
+        said, failed = await self.each(_final_moment)
+        if len(said) < AGREEING_MIN:
+            raise Disagreement(f"{len(said)} of {len(self._rpcs)} providers answered{_why(failed)}")
+        # The second newest: one provider alone is ahead of it, so two have reached it.
+        reached = sorted((each.answer for each in said), key=lambda moment: moment.slot)
+        return reached[-AGREEING_MIN]
+
+
+async def _final_moment(rpc: Rpc) -> FinalMoment:
+    slot = await rpc.slot("finalized")
+    at = await rpc.block_time(slot)
+    if at is None:
+        raise Garbled(f"{rpc.name} does not know when its newest finalized block was made")
+    return FinalMoment(slot, at)
+
+
+def _why(failed: Sequence[NotKnown]) -> str:
+    return "".join(f"; {trouble}" for trouble in failed)

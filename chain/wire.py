@@ -1,0 +1,160 @@
+"""Wire: what a Solana RPC node answers, strictly.
+
+Holds     one frozen shape a reply, with only the fields that we use.
+Promises  a number is a whole number in range, a word is one we know; anything else does not decode.
+Why       a reply that moves money is read by a shape that says what it must be. Unknown fields
+          pass: nodes add them with every release.
+"""
+
+from typing import Annotated, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+Answer = TypeVar("Answer")
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Index = Annotated[int, Meta(ge=0, le=255)]
+Epoch = Annotated[int, Meta(ge=0, le=4_102_444_800)]  # Seconds since 1970, to the year 2100.
+Text = Annotated[str, Meta(max_length=200)]
+
+NOTHING = b"null"
+
+
+class Trouble(Struct, frozen=True):
+    """A JSON-RPC error."""
+
+    code: int
+    message: str
+    data: Raw | UnsetType = UNSET
+
+
+class Envelope(Struct, frozen=True):
+    """A JSON-RPC reply; exactly one of ``result`` and ``error`` is there."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | None
+    result: Raw | UnsetType = UNSET
+    error: Trouble | None | UnsetType = UNSET
+
+
+class Context(Struct, frozen=True):
+    """The slot at which a question was answered."""
+
+    slot: Count
+
+
+class AtSlot(Struct, Generic[Answer], frozen=True):
+    """An answer with the slot at which it was true."""
+
+    context: Context
+    value: Answer
+
+
+class Blockhash(Struct, frozen=True, rename="camel"):
+    """getLatestBlockhash."""
+
+    blockhash: Text
+    last_valid_block_height: Count
+
+
+class EpochInfo(Struct, frozen=True, rename="camel"):
+    """getEpochInfo: the one call that gives a slot and its block height together."""
+
+    absolute_slot: Count
+    block_height: Count
+
+
+class Status(Struct, frozen=True, rename="camel"):
+    """One of getSignatureStatuses."""
+
+    slot: Count
+    err: Raw
+    confirmation_status: Literal["processed", "confirmed", "finalized"]
+
+
+class Listed(Struct, frozen=True, rename="camel"):
+    """One of getSignaturesForAddress."""
+
+    signature: Text
+    slot: Count
+    err: Raw
+    confirmation_status: Literal["processed", "confirmed", "finalized"]
+    block_time: Epoch | None = None
+
+
+class Account(Struct, frozen=True):
+    """One of getMultipleAccounts, asked for without its data."""
+
+    lamports: Count
+    owner: Text
+    executable: bool
+
+
+class Simulated(Struct, frozen=True, rename="camel"):
+    """simulateTransaction."""
+
+    err: Raw
+    logs: list[str] | None = None
+    units_consumed: Count | None = None
+
+
+class CalledInstruction(Struct, frozen=True, rename="camel"):
+    """An instruction that a program called; its data is base58."""
+
+    program_id_index: Index
+    accounts: list[Index]
+    data: str
+
+
+class Called(Struct, frozen=True):
+    """What the top-level instruction at ``index`` called."""
+
+    index: Index
+    instructions: list[CalledInstruction]
+
+
+class Loaded(Struct, frozen=True):
+    """Addresses that a version 0 transaction took out of lookup tables."""
+
+    writable: list[Text] = []
+    readonly: list[Text] = []
+
+
+class TransactionMeta(Struct, frozen=True, rename="camel"):
+    """What the runtime did with a transaction; a node without inner instructions is no use."""
+
+    err: Raw
+    fee: Count
+    pre_balances: list[Count]
+    post_balances: list[Count]
+    inner_instructions: list[Called]
+    loaded_addresses: Loaded | None = None
+
+
+class Transaction(Struct, frozen=True, rename="camel"):
+    """getTransaction in base64."""
+
+    slot: Count
+    transaction: tuple[str, Literal["base64"]]
+    meta: TransactionMeta
+    version: Literal["legacy"] | int
+    block_time: Epoch | None = None
+
+
+def error_text(err: Raw) -> str | None:
+    """Give an ``err`` field as short text, or nothing when there was none."""
+    content = bytes(err)
+    return None if content == NOTHING else content[:200].decode("utf-8", "replace")
+
+
+Reply = TypeVar("Reply")
+
+
+def decode(content: bytes, shape: type[Reply]) -> Reply:
+    """Read JSON as a shape, strictly.
+
+    Raises:
+        msgspec.MsgspecError: when it is not that.
+    """
+    return msgspec.json.decode(content, type=shape)

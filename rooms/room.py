@@ -1,0 +1,316 @@
+"""Room: one market, from the wish to open it to the day it is paid.
+
+In        what a person asked for, the limits of this installation, the index price now.
+Out       the room's rule, fixed for good; or a refusal that says what to do.
+Promises  everything a room depends on is snapshotted at creation; `≥` for up, `≤` for down.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from rooms.decimal_text import text_from_whole
+from rooms.feed import Guards
+from rooms.refusal import Refused, must
+from rooms.units import BPS_WHOLE, Bps, Lamports, UnixMs, Value
+
+ROOM_ID_BITS = 62
+
+
+class Comparator(IntEnum):
+    """Say which way a target lies; the number is stored."""
+
+    UP = 1
+    DOWN = -1
+
+
+class Side(StrEnum):
+    """What a bettor takes."""
+
+    YES = "YES"
+    NO = "NO"
+
+
+class Outcome(StrEnum):
+    """What a room became."""
+
+    YES = "YES"
+    NO = "NO"
+    VOID = "VOID"
+
+
+class State(StrEnum):
+    """Where a room is in its life."""
+
+    DRAFT = "DRAFT"
+    """Asked for; waits for its vault's address and a warm feed."""
+    OPEN = "OPEN"
+    LOCKED = "LOCKED"
+    DECIDED = "DECIDED"
+    SETTLED = "SETTLED"
+    PAID = "PAID"
+
+
+class VoidReason(StrEnum):
+    """Say why a room gave every stake back."""
+
+    ONE_SIDED = "one_sided"
+    TOO_FEW_BETTORS = "too_few_bettors"
+    NO_PRICE_AT_WATCH = "no_price_at_watch"
+    GAP = "gap"
+    SILENT_AT_END = "silent_at_end"
+    REACHED_BEFORE_WATCH = "reached_before_watch"
+    LOG_ENDED = "log_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomLimits:
+    """Say what rooms this installation opens; every length in milliseconds.
+
+    Attributes:
+        open_ms_min: from asking to lock, at least.
+        cut_ms: lock to cut.
+        watch_ms: lock to watch.
+        span_ms_min: from asking to deadline, at least.
+        span_ms_max: from asking to deadline, at most.
+        target_wait_ms: a move's first index price must come this soon after the watch starts.
+        gap_ms_max: a longer gap, or a longer part of the watch than `gap_bps_max`, voids;
+            no gap up to `gap_ms_floor` does.
+        warm_ms: a room opens on a feed that has had an index price for so long.
+    """
+
+    open_ms_min: int = 5 * 60_000
+    cut_ms: int = 10_000
+    watch_ms: int = 30_000
+    span_ms_min: int = 15 * 60_000
+    span_ms_max: int = 30 * 86_400_000
+    target_wait_ms: int = 10_000
+    gap_ms_max: int = 60_000
+    gap_bps_max: Bps = Bps(500)
+    gap_ms_floor: int = 2_000
+    warm_ms: int = 60_000
+    move_bps_min: Bps = Bps(1)
+    move_bps_max: Bps = Bps(5_000)
+    protocol_fee_bps: Bps = Bps(200)
+    host_fee_bps: Bps = Bps(100)
+    stake_lamports_min: Lamports = Lamports(10_000_000)
+    stake_lamports_max: Lamports = Lamports(5_000_000_000)
+    seats_max: int = 100_000
+
+    def __post_init__(self) -> None:
+        must(0 < self.cut_ms < self.watch_ms, "the cut lies between lock and watch")
+        must(self.span_ms_min > self.watch_ms, "a room lives longer than its lock to watch")
+        must(self.protocol_fee_bps + self.host_fee_bps <= 1_000, "fees are at most 10 %")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomRequest:
+    """What a person asks for. Exactly one of ``move_bps`` and ``fixed_value`` is given.
+
+    Attributes:
+        move_bps: signed: +200 is "+2 %" from the first index price of the watch.
+        fixed_value: at the feed's scale; up or down follows from the index price now.
+        lock_in_ms: from now; deadline_in_ms too.
+    """
+
+    creator: int
+    feed: str
+    move_bps: int | None
+    fixed_value: Value | None
+    lock_in_ms: int
+    deadline_in_ms: int
+    stake_lamports_min: Lamports
+    stake_lamports_max: Lamports
+    seats: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A room's rule: all that decides it, fixed at creation but for a move's target.
+
+    Attributes:
+        move_bps: unsigned; `comparator` says which way. None for a fixed value.
+        target: None until a move's target is fixed by the first index price of the watch.
+        gap_ms_max: a longer gap in the watch voids the room.
+    """
+
+    id: int
+    creator: int
+    feed: str
+    scale: int
+    comparator: Comparator
+    move_bps: Bps | None
+    target: Value | None
+    opened_at: UnixMs
+    lock_at: UnixMs
+    cut_at: UnixMs
+    watch_at: UnixMs
+    deadline_at: UnixMs
+    target_wait_ms: int
+    gap_ms_max: int
+    protocol_fee_bps: Bps
+    host_fee_bps: Bps
+    stake_lamports_min: Lamports
+    stake_lamports_max: Lamports
+    seats: int | None
+    volatility_bps: Bps
+    guards: Guards
+
+    def __post_init__(self) -> None:
+        must(0 <= self.id < 2**ROOM_ID_BITS, "a room's id is a 62-bit number")
+        must(
+            self.opened_at < self.lock_at < self.cut_at < self.watch_at < self.deadline_at,
+            "a room opens, locks, is cut, is watched and ends, in this order",
+        )
+        must(
+            self.move_bps is not None or self.target is not None,
+            "a room has a move or a fixed value",
+        )
+        must(self.target is None or self.target > 0, "a target is positive")
+
+    @property
+    def is_move(self) -> bool:
+        """Say whether the target is a move, so that every stake has the same weight."""
+        return self.move_bps is not None
+
+
+def room_from_request(
+    request: RoomRequest,
+    *,
+    id: int,  # noqa: A002 - the room's own word
+    now: UnixMs,
+    price_now: Value,
+    scale: int,
+    volatility_bps: Bps,
+    guards: Guards,
+    limits: RoomLimits,
+) -> Room:
+    """Fix a room's rule, or say what about the request must change.
+
+    Raises:
+        Refused: with the code of the first rule that the request breaks.
+    """
+    if request.lock_in_ms < limits.open_ms_min:
+        raise Refused(
+            "lock_too_soon", f"Bets must stay open at least {limits.open_ms_min // 1000} s."
+        )
+    if request.deadline_in_ms < limits.span_ms_min:
+        raise Refused("deadline_too_soon", f"A room lasts at least {limits.span_ms_min // 1000} s.")
+    if request.deadline_in_ms > limits.span_ms_max:
+        raise Refused(
+            "deadline_too_late", f"A room lasts at most {limits.span_ms_max // 86_400_000} days."
+        )
+    if request.deadline_in_ms <= request.lock_in_ms + limits.watch_ms:
+        raise Refused(
+            "no_watch",
+            f"The deadline must come more than {limits.watch_ms // 1000} s after bets lock.",
+        )
+    if not (
+        limits.stake_lamports_min
+        <= request.stake_lamports_min
+        <= request.stake_lamports_max
+        <= limits.stake_lamports_max
+    ):
+        raise Refused("bad_stake_limits", "The stake limits lie outside what this place allows.")
+    if request.seats is not None and not 2 <= request.seats <= limits.seats_max:
+        raise Refused("bad_seats", f"A room has 2 to {limits.seats_max} seats.")
+    comparator, move_bps, target = _aim(request, price_now, limits)
+    watch_at = UnixMs(now + request.lock_in_ms + limits.watch_ms)
+    deadline_at = UnixMs(now + request.deadline_in_ms)
+    return Room(
+        id=id,
+        creator=request.creator,
+        feed=request.feed,
+        scale=scale,
+        comparator=comparator,
+        move_bps=move_bps,
+        target=target,
+        opened_at=now,
+        lock_at=UnixMs(now + request.lock_in_ms),
+        cut_at=UnixMs(now + request.lock_in_ms + limits.cut_ms),
+        watch_at=watch_at,
+        deadline_at=deadline_at,
+        target_wait_ms=limits.target_wait_ms,
+        gap_ms_max=_gap_ms_max(deadline_at - watch_at, limits),
+        protocol_fee_bps=limits.protocol_fee_bps,
+        host_fee_bps=limits.host_fee_bps,
+        stake_lamports_min=request.stake_lamports_min,
+        stake_lamports_max=request.stake_lamports_max,
+        seats=request.seats,
+        volatility_bps=volatility_bps,
+        guards=guards,
+    )
+
+
+def target_of_move(comparator: Comparator, move_bps: Bps, base: Value) -> Value:
+    """Return the value a move away from ``base``, rounded away from it.
+
+    Rounding away means that a target is never easier than what the room says.
+    """
+    assert base > 0, "a move starts at a value"
+    if comparator is Comparator.UP:
+        return Value(-(-base * (BPS_WHOLE + move_bps) // BPS_WHOLE))
+    return Value(max(1, base * (BPS_WHOLE - move_bps) // BPS_WHOLE))
+
+
+def reached(comparator: Comparator, target: Value, value: Value) -> bool:
+    """Say whether ``value`` is at or past ``target``: equal counts."""
+    return value >= target if comparator is Comparator.UP else value <= target
+
+
+def _aim(
+    request: RoomRequest, price_now: Value, limits: RoomLimits
+) -> tuple[Comparator, Bps | None, Value | None]:
+    if (request.move_bps is None) == (request.fixed_value is None):
+        raise Refused(
+            "one_target", "Give a move such as +2 %, or a value such as 205: one of them."
+        )
+    if request.move_bps is not None:
+        size = abs(request.move_bps)
+        if not limits.move_bps_min <= size <= limits.move_bps_max:
+            raise Refused(
+                "bad_move",
+                f"A move is between {text_from_whole(limits.move_bps_min, 2)} % "
+                f"and {text_from_whole(limits.move_bps_max, 2)} %, up or down.",
+            )
+        return (Comparator.UP if request.move_bps > 0 else Comparator.DOWN), Bps(size), None
+    value = request.fixed_value
+    assert value is not None
+    if value <= 0:
+        raise Refused("bad_value", "A target is a positive number.")
+    if value == price_now:
+        raise Refused("target_passed", "The price is there already: choose a target away from it.")
+    return (Comparator.UP if value > price_now else Comparator.DOWN), None, value
+
+
+def _gap_ms_max(watch_span_ms: int, limits: RoomLimits) -> int:
+    part = watch_span_ms * limits.gap_bps_max // BPS_WHOLE
+    return max(limits.gap_ms_floor, min(limits.gap_ms_max, part))
+
+
+_CODE_DIGITS = "23456789abcdefghjkmnpqrstuvwxyz"
+
+
+def room_code(room: int) -> str:
+    """Write a room's id for people: short, without letters that look alike."""
+    digits = ""
+    while True:
+        room, digit = divmod(room, len(_CODE_DIGITS))
+        digits = _CODE_DIGITS[digit] + digits
+        if not room:
+            return digits
+
+
+def room_from_code(code: str) -> int:
+    """Read a room's id from what `room_code` wrote.
+
+    Raises:
+        Refused: when it cannot be one.
+    """
+    room = 0
+    if not 0 < len(code) <= 13 or any(letter not in _CODE_DIGITS for letter in code):
+        raise Refused("no_room", "There is no room of this name.")
+    for letter in code:
+        room = room * len(_CODE_DIGITS) + _CODE_DIGITS.index(letter)
+    if room >= 2**ROOM_ID_BITS:
+        raise Refused("no_room", "There is no room of this name.")
+    return room

@@ -1,0 +1,116 @@
+"""Admission: what a venue told, made into a tick or refused with a reason.
+
+In        a trade in the venue's own words, and when we received it.
+Out       a `Tick` at its feed's scale.
+Promises  digits are never rounded; sequences rise; nothing ten times off its last passes.
+Why       what is refused here is refused for its own sake; whether sources agree is judged later.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from rooms.decimal_text import DIGITS_MAX, whole_from_text
+from rooms.refusal import Impossible
+from rooms.tick import Tick
+from rooms.units import UnixMs, Value
+from streams.feeds.venue import SymbolOf, Trade
+
+JUMP_MAX = 10
+"""A value this many times its last good one, or one part in as many, is a mistake."""
+
+GOOD_FOR_MS = 60_000
+"""How long the last good tick is held against the next: a mistake admitted first must not stay."""
+
+HISTORY_BEFORE_MS = 1_000
+"""What happened this long before we subscribed was told as history, whatever the frame says."""
+
+VALUE_MAX = 2**63 - 1
+
+
+class Reason(Enum):
+    """Why something from a venue did not become a tick."""
+
+    MALFORMED = "malformed"  # The frame is not what the venue's documents say.
+    UNASKED = "unasked"  # A symbol that we did not ask for.
+    HISTORY = "history"  # From before we subscribed.
+    REPEATED = "repeated"  # Not after the last trade: told twice, or out of order.
+    UNREADABLE = "unreadable"  # Not plain decimal text: an exponent, a sign, a blank.
+    TOO_FINE = "too fine"  # More decimal places than the feed holds.
+    TOO_BIG = "too big"
+    NOT_POSITIVE = "not positive"
+    JUMP = "jump"
+
+
+class Unfit(Impossible):
+    """A trade that does not become a tick, with the reason it is counted under."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Good:
+    value: int
+    sequence: int
+    at: UnixMs
+
+
+class Admission:
+    """What one source has said of each symbol so far, which the next trade is held against."""
+
+    def __init__(self, source: str, symbols: Mapping[str, SymbolOf]) -> None:
+        self.source = source
+        self._symbols = dict(symbols)
+        self._last: dict[str, _Good] = {}
+
+    def expect(self, symbols: Mapping[str, SymbolOf]) -> None:
+        """Change what is asked for; a symbol that keeps its feed keeps its memory."""
+        kept = {symbol for symbol, of in symbols.items() if self._symbols.get(symbol) == of}
+        self._last = {symbol: good for symbol, good in self._last.items() if symbol in kept}
+        self._symbols = dict(symbols)
+
+    def admit(self, trade: Trade, at: UnixMs, asked_at: UnixMs) -> tuple[str, Tick]:
+        """Make the trade its feed's tick; ``asked_at`` is when we subscribed on this line.
+
+        Raises:
+            Unfit: with the reason, and nothing remembered.
+        """
+        of = self._symbols.get(trade.symbol)
+        if of is None:
+            raise Unfit(Reason.UNASKED, f"{trade.symbol!r} was not asked for")
+        if trade.source_at < asked_at - HISTORY_BEFORE_MS:
+            raise Unfit(Reason.HISTORY, f"{trade.symbol} told a trade from before we asked")
+        last = self._last.get(trade.symbol)
+        if last is not None and at - last.at > GOOD_FOR_MS:
+            last = None
+        if last is not None and trade.sequence <= last.sequence:
+            raise Unfit(Reason.REPEATED, f"{trade.symbol} told {trade.sequence} again or late")
+        value = _value(trade, of.scale)
+        if last is not None:
+            low, high = sorted((value, last.value))
+            if high > low * JUMP_MAX:
+                raise Unfit(Reason.JUMP, f"{trade.symbol} jumped from {last.value} to {value}")
+        self._last[trade.symbol] = _Good(value, trade.sequence, at)
+        return of.feed, Tick(self.source, trade.sequence, Value(value), trade.source_at, at)
+
+
+def _value(trade: Trade, scale: int) -> int:
+    try:
+        value = whole_from_text(trade.price, scale)
+    except Impossible as refusal:
+        raise Unfit(_why_unreadable(trade.price), f"{trade.symbol}: {refusal}") from refusal
+    if value <= 0:
+        raise Unfit(Reason.NOT_POSITIVE, f"{trade.symbol} told a price of {trade.price}")
+    if value > VALUE_MAX:
+        raise Unfit(Reason.TOO_BIG, f"{trade.symbol} told a price of {trade.price}")
+    return value
+
+
+def _why_unreadable(price: str) -> Reason:
+    try:
+        whole_from_text(price, DIGITS_MAX)
+    except Impossible:
+        return Reason.UNREADABLE
+    return Reason.TOO_FINE

@@ -1,0 +1,343 @@
+"""Socket: the life of one source: connect, subscribe, notice silence, reconnect, rotate.
+
+In        a venue, its address, the symbols wanted; a clock, a random source, a way to connect.
+Out       ticks, each to one plain function, as soon as they arrive.
+Holds     the open lines (two while one replaces the other), and what was refused, by reason.
+Promises  a bad frame never ends a line; no wait is unbounded; a stop leaves nothing open.
+Why       there is no queue of ours between a frame and its tick: a backlog would make old prices
+          look new. A line that falls behind is given up with its backlog and opened again.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+import structlog
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.uri import parse_uri
+
+from rooms.refusal import Impossible
+from rooms.tick import Tick
+from rooms.units import UnixMs
+from streams.feeds.admission import Admission, Reason, Unfit
+from streams.feeds.line import Line, Wire
+from streams.feeds.patience import Pace, Patience, retry_ms
+from streams.feeds.venue import (
+    Accepted,
+    Denied,
+    Heard,
+    History,
+    Leave,
+    SymbolOf,
+    Trade,
+    Venue,
+)
+
+log = structlog.get_logger()
+
+Sink = Callable[[str, Tick], None]
+Clock = Callable[[], UnixMs]
+Dial = Callable[[str, Patience], Awaitable[Wire]]
+Record = Callable[[str, UnixMs, str], None]
+
+FRAMES_WAITING_MAX = 512
+FRAME_BYTES_MAX = 2**20
+SHOWN_MAX = 200
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """One symbol: when its last tick came, and whether the venue refused it."""
+
+    feed: str
+    heard_at: UnixMs | None
+    denied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source, for eyes and health checks.
+
+    Attributes:
+        lag_ms: how long after the venue's own time the newest tick reached us.
+        refused: what did not become a tick, counted by `Reason`.
+        denied: refusal frames of the venue; ``last_denial`` is the newest one's words.
+    """
+
+    source: str
+    url: str
+    connected: bool
+    frame_at: UnixMs | None
+    lag_ms: int | None
+    ticks: int
+    connections: int
+    reconnects: int
+    denied: int
+    last_denial: str | None
+    last_end: str | None
+    refused: Mapping[str, int]
+    streams: Mapping[str, StreamStatus]
+
+
+async def dial(url: str, patience: Patience) -> Wire:
+    """Open a websocket as our lines need it: bounded, and without pings of its own.
+
+    Raises:
+        OSError, WebSocketException: when it cannot be opened in time.
+    """
+    return await connect(
+        url,
+        compression=None,
+        # A proxy of the environment is for the outside world, never for this machine.
+        proxy=None if urlsplit(url).hostname in _LOOPBACK else True,
+        open_timeout=patience.open_ms / 1000,
+        close_timeout=patience.close_ms / 1000,
+        ping_interval=None,
+        max_size=FRAME_BYTES_MAX,
+        max_queue=FRAMES_WAITING_MAX,
+    )
+
+
+class Listener:
+    """One source, listened to until cancelled."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        url: str,
+        symbols: Mapping[str, SymbolOf],
+        sink: Sink,
+        *,
+        clock: Clock,
+        random: Random,
+        patience: Patience | None = None,
+        dial: Dial = dial,
+        record: Record | None = None,
+    ) -> None:
+        """Prepare to listen; nothing is opened before `listen`.
+
+        Args:
+            symbols: the venue's symbols, each with the feed and scale that it speaks for.
+            sink: called for each tick with its feed, at once and in order; must not wait.
+            record: called for each frame as it came, with the source and the receive time.
+
+        Raises:
+            InvalidURI: when the address is not a websocket's.
+        """
+        parse_uri(url)
+        self.venue = venue
+        self.url = url
+        self._sink = sink
+        self._clock = clock
+        self._random = random
+        self._patience = patience or Patience()
+        self._dial = dial
+        self._record = record
+        self._symbols: dict[str, SymbolOf] = {}
+        self._admission = Admission(venue.name, {})
+        self._pace = Pace(venue.attempts)
+        self._lines: set[Line] = set()
+        self._wanted = asyncio.Event()
+        self._failures = 0
+        self._connections = 0
+        self._ticks = 0
+        self._denied = 0
+        self._refused: Counter[Reason] = Counter()
+        self._frame_at: UnixMs | None = None
+        self._lag_ms: int | None = None
+        self._last_denial: str | None = None
+        self._last_end: str | None = None
+        self._log = log.bind(source=venue.name)
+        self.update(symbols)
+
+    def update(self, symbols: Mapping[str, SymbolOf]) -> None:
+        """Want these symbols from now on; what stays is not disturbed.
+
+        Raises:
+            ValueError: when two symbols speak for one feed: a source has one voice.
+        """
+        feeds = {of.feed for of in symbols.values()}
+        if len(feeds) < len(symbols):
+            raise ValueError(f"two symbols of {self.venue.name} speak for one feed")
+        kept = dict(list(symbols.items())[: self.venue.symbols_max])
+        if len(kept) < len(symbols):
+            self._log.error("symbols_left_out", wanted=len(symbols), limit=len(kept))
+        changed = [symbol for symbol, of in kept.items() if self._symbols.get(symbol, of) != of]
+        self._symbols = kept
+        self._admission.expect(kept)
+        for line in self._lines:
+            # A symbol that now speaks for another feed starts afresh there.
+            line.want(symbol for symbol in kept if symbol not in changed)
+            line.want(kept)
+        if kept:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
+
+    async def listen(self) -> None:
+        """Listen until cancelled, through every outage."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    await self._follow_one_line(tasks)
+        finally:
+            for line in set(self._lines):
+                await line.end("stopped")
+
+    def status(self) -> SourceStatus:
+        """Say how this source is doing."""
+        newest = max(self._lines, key=lambda line: line.opened_at, default=None)
+        streams = newest.streams if newest is not None else {}
+        return SourceStatus(
+            source=self.venue.name,
+            url=self.url,
+            connected=any(line.ready and line.ended is None for line in self._lines),
+            frame_at=self._frame_at,
+            lag_ms=self._lag_ms,
+            ticks=self._ticks,
+            connections=self._connections,
+            reconnects=max(0, self._connections - 1),
+            denied=self._denied,
+            last_denial=self._last_denial,
+            last_end=self._last_end,
+            refused=MappingProxyType({why.value: count for why, count in self._refused.items()}),
+            streams=MappingProxyType(
+                {
+                    symbol: StreamStatus(
+                        of.feed,
+                        streams[symbol].heard_at if symbol in streams else None,
+                        symbol in streams and streams[symbol].denied,
+                    )
+                    for symbol, of in self._symbols.items()
+                }
+            ),
+        )
+
+    async def _follow_one_line(self, tasks: asyncio.TaskGroup) -> None:
+        await self._wanted.wait()
+        await self._wait_for_turn()
+        line = await self._open()
+        if line is None:
+            self._failures += 1
+            return
+        before = set(self._lines)
+        self._lines.add(line)
+        line.want(self._symbols)
+        tasks.create_task(self._carry(line))
+        if before:
+            tasks.create_task(self._replace(before, line))
+        await line.leaving.wait()
+        calm = line.good_for_ms() >= self._patience.calm_ms or not self._wanted.is_set()
+        self._failures = 0 if calm else self._failures + 1
+
+    async def _wait_for_turn(self) -> None:
+        wait_ms = max(
+            retry_ms(self._failures, self._patience, self._random),
+            self._pace.wait_ms(_now_ms()),
+        )
+        if wait_ms:
+            await asyncio.sleep(wait_ms / 1000)
+        self._pace.tried(_now_ms())
+
+    async def _open(self) -> Line | None:
+        try:
+            wire = await self._dial(self.url, self._patience)
+        except (OSError, EOFError, WebSocketException) as error:
+            self._last_end = f"not opened: {error}"
+            self._log.warning("line_not_opened", why=str(error), failures=self._failures + 1)
+            await asyncio.sleep(_told_to_wait_ms(error, self._patience) / 1000)
+            return None
+        self._connections += 1
+        self._log.info("line_opened", url=self.url, symbols=len(self._symbols))
+        return Line(self.venue, wire, self._hear, self._clock)
+
+    async def _carry(self, line: Line) -> None:
+        try:
+            self._last_end = await line.carry()
+        finally:
+            self._lines.discard(line)
+        self._log.info("line_ended", why=self._last_end, good_for_ms=line.good_for_ms())
+
+    async def _replace(self, before: set[Line], heir: Line) -> None:
+        await heir.settled.wait()
+        await asyncio.sleep(self._patience.overlap_ms / 1000)
+        if heir.ready and heir.ended is None:
+            for line in before:
+                await line.end("replaced")
+
+    def _hear(self, line: Line, frame: bytes) -> None:
+        at = self._clock()
+        self._frame_at = at
+        try:
+            text = frame.decode()
+            if self._record is not None:
+                self._record(self.venue.name, at, text)
+            heard = self.venue.parse(text)
+        except (Impossible, UnicodeDecodeError) as refusal:
+            self._refuse(Reason.MALFORMED, str(refusal), frame)
+            return
+        for each in heard:
+            self._take(line, each, at, frame)
+
+    def _take(self, line: Line, heard: Heard, at: UnixMs, frame: bytes) -> None:
+        match heard:
+            case Trade():
+                self._trade(line, heard, at, frame)
+            case Accepted():
+                line.answered()
+            case Denied():
+                self._denied += 1
+                self._last_denial = heard.reason[:SHOWN_MAX]
+                self._log.warning(
+                    "refused_by_venue", why=self._last_denial, symbols=line.denied(heard)
+                )
+            case History():
+                self._refused[Reason.HISTORY] += heard.count
+            case Leave():
+                self._log.info("asked_to_leave", why=heard.reason[:SHOWN_MAX])
+                line.leaving.set()
+
+    def _trade(self, line: Line, trade: Trade, at: UnixMs, frame: bytes) -> None:
+        line.answered()
+        stream = line.streams.get(trade.symbol)
+        try:
+            feed, tick = self._admission.admit(trade, at, stream.asked_at if stream else at)
+        except Unfit as refusal:
+            self._refuse(refusal.reason, str(refusal), frame)
+            return
+        self._ticks += 1
+        self._lag_ms = at - tick.source_at
+        line.late_ticks = line.late_ticks + 1 if self._lag_ms > self._patience.behind_ms else 0
+        if not line.late_ticks:
+            line.good(trade.symbol, at)
+        elif line.late_ticks >= self._patience.behind_count:
+            line.give_up(f"behind by {self._lag_ms} ms")
+        self._sink(feed, tick)
+
+    def _refuse(self, reason: Reason, why: str, frame: bytes) -> None:
+        self._refused[reason] += 1
+        count = self._refused[reason]
+        if count & (count - 1) == 0:  # 1, 2, 4, 8…: a flood is told without becoming one.
+            shown = frame[:SHOWN_MAX].decode(errors="replace")
+            self._log.warning(
+                "not_a_tick", reason=reason.value, why=why[:SHOWN_MAX], count=count, frame=shown
+            )
+
+
+def _told_to_wait_ms(error: Exception, patience: Patience) -> int:
+    if not isinstance(error, InvalidStatus) or error.response.status_code not in (418, 429, 503):
+        return 0
+    told = error.response.headers.get("Retry-After", "")
+    if not (told.isascii() and told.isdigit() and len(told) <= 6):
+        return 0
+    return min(int(told) * 1000, patience.told_to_wait_max_ms)
+
+
+def _now_ms() -> int:
+    return int(asyncio.get_running_loop().time() * 1000)
