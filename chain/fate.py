@@ -8,15 +8,19 @@ Why       read the other way round, a transaction that lands between the two rea
           too late: it would be signed anew, and paid twice.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 from chain.providers import AGREEING_MIN, Providers
 from chain.reading import LandedTransaction
-from chain.rpc import STATUSES_MAX, HeightAt, Rpc, SignatureStatus
-from chain.trouble import Garbled, NotKnown
+from chain.rpc import STATUSES_MAX, Commitment, HeightAt, Rpc, SignatureStatus
+from chain.trouble import NotKnown
 from rooms.units import BlockHeight, Lamports, Signature, Slot, UnixMs
+
+LANDINGS_AT_ONCE = 8
 
 
 class Fate(IntEnum):
@@ -149,21 +153,62 @@ def _proves_lapse(asked: Asked, reading: Reading) -> bool:
 
 
 async def ask_fate(providers: Providers, asked: Asked) -> FateReading:
-    """Ask what became of one transaction."""
+    """Ask what became of one transaction; trouble is UNKNOWN, never an exception."""
     return (await ask_fates(providers, [asked]))[asked.signature]
 
 
 async def ask_fates(providers: Providers, asked: Sequence[Asked]) -> dict[Signature, FateReading]:
-    """Ask what became of transactions, 256 to a question; never fails: trouble is UNKNOWN."""
-    readings: dict[Signature, FateReading] = {}
+    """Ask what became of many transactions, 256 to a question; trouble is UNKNOWN."""
+    fates: dict[Signature, FateReading] = {}
+    turns = asyncio.Semaphore(LANDINGS_AT_ONCE)
+
+    async def tell(each: Asked, verdict: Verdict) -> None:
+        async with turns:
+            fates[each.signature] = await _told(providers, each, verdict)
+
     for start in range(0, len(asked), STATUSES_MAX):
         some = asked[start : start + STATUSES_MAX]
-        said, failed = await providers.each(lambda rpc, some=some: _readings(rpc, some))  # type: ignore[misc]
-        for each in some:
-            verdict = fate(each, [answer.answer[each.signature] for answer in said])
-            if verdict.fate is Fate.UNKNOWN and failed:
-                why = "; ".join((verdict.why, *(str(trouble) for trouble in failed)))
-                readings[each.signature] = FateReading(Fate.UNKNOWN, why)
-            else:
-                readings[each.signature] = await _told(providers, each, verdict)
-    return readings
+        said, failed = await providers.each(partial(read_statuses, some))
+        async with asyncio.TaskGroup() as group:
+            for each in some:
+                verdict = fate(each, [answers.answer[each.signature] for answers in said])
+                if verdict.fate is Fate.UNKNOWN and failed:
+                    why = "; ".join((verdict.why, *(str(trouble) for trouble in failed)))
+                    verdict = Verdict(Fate.UNKNOWN, why)
+                group.create_task(tell(each, verdict))
+    return fates
+
+
+async def read_statuses(asked: Sequence[Asked], rpc: Rpc) -> dict[Signature, Reading]:
+    """Ask one provider about up to 256 signatures, in the order on which the judging relies."""
+    height = await rpc.block_height("finalized")
+    status_slot, statuses = await rpc.signature_statuses([each.signature for each in asked])
+    pairs = tuple(zip(asked, statuses, strict=True))
+    history_from = None
+    if any(status is None and height.height > each.last_valid_height for each, status in pairs):
+        try:
+            history_from = await rpc.first_available_slot()
+        except NotKnown:
+            # Without it nothing lapses; the landings in the same answer still count.
+            history_from = None
+    return {
+        each.signature: Reading(rpc.name, height, status, status_slot, history_from)
+        for each, status in pairs
+    }
+
+
+async def _told(providers: Providers, asked: Asked, verdict: Verdict) -> FateReading:
+    if verdict.slot is None:
+        return FateReading(verdict.fate, verdict.why)
+    try:
+        # A final landing decides money, so two say what happened; a confirmed one can be undone.
+        read = providers.agreed if verdict.finalized else providers.first
+        commitment: Commitment = "finalized" if verdict.finalized else "confirmed"
+        transaction = await read(lambda rpc: rpc.landed(asked.signature, commitment))
+    except NotKnown as trouble:
+        return FateReading(Fate.UNKNOWN, f"{verdict.why}, and not readable: {trouble}")
+    if (transaction.slot, transaction.error) != (verdict.slot, verdict.error):
+        return FateReading(Fate.UNKNOWN, "its status and its block say different things")
+    assert transaction.block_time is not None, "a landed transaction was read with its time"
+    landing = Landing(transaction.slot, verdict.finalized, transaction.block_time, transaction.fee)
+    return FateReading(verdict.fate, verdict.why, landing, transaction, verdict.error)

@@ -15,7 +15,7 @@ from typing import Generic, Self, TypeVar
 
 from chain.rpc import Relay, Rpc
 from chain.settings import ChainSettings
-from chain.trouble import Disagreement, Garbled, NotKnown
+from chain.trouble import Disagreement, Garbled, NotKnown, UnknownVersion
 from rooms.units import Slot, UnixMs
 
 Answer = TypeVar("Answer")
@@ -72,18 +72,25 @@ class Providers:
     async def each(
         self, ask: Callable[[Rpc], Awaitable[Answer]]
     ) -> tuple[tuple[Said[Answer], ...], tuple[NotKnown, ...]]:
-        """Ask all at once; give the answers in the providers' order, and the failures."""
-        said: list[Said[Answer] | NotKnown | None] = [None] * len(self._rpcs)
+        """Ask all at once; give the answers in the providers' order, and the failures.
+
+        Raises:
+            UnknownVersion: when any of them met a transaction that we cannot read.
+        """
+        said: list[Said[Answer] | NotKnown | UnknownVersion | None] = [None] * len(self._rpcs)
 
         async def one(place: int, rpc: Rpc) -> None:
             try:
                 said[place] = Said(rpc.name, await ask(rpc))
-            except NotKnown as trouble:
+            except (NotKnown, UnknownVersion) as trouble:
                 said[place] = trouble
 
         async with asyncio.TaskGroup() as group:
             for place, rpc in enumerate(self._rpcs):
                 group.create_task(one(place, rpc))
+        for each in said:
+            if isinstance(each, UnknownVersion):
+                raise each
         return (
             tuple(each for each in said if isinstance(each, Said)),
             tuple(each for each in said if isinstance(each, NotKnown)),

@@ -8,12 +8,11 @@ Why       a difference of balances mixes what several instructions did, and says
 """
 
 import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from solders.message import Message, MessageV0, MessageV1
-from solders.transaction import Legacy, VersionedTransaction
+from solders.transaction import Legacy, SanitizeError, VersionedTransaction
 
 from chain import wire
 from chain.base58 import bytes_from_base58
@@ -146,7 +145,7 @@ def _decoded(signature: Signature, reply: wire.Transaction) -> VersionedTransact
         raw = base64.b64decode(reply.transaction[0], validate=True)
         transaction = VersionedTransaction.from_bytes(raw)
         transaction.sanitize()
-    except (binascii.Error, ValueError) as error:
+    except (ValueError, SanitizeError) as error:
         raise Impossible(f"the bytes are no transaction: {error}") from None
     version = transaction.version()
     must(

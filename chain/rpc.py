@@ -14,13 +14,12 @@ import asyncio
 import base64
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import httpx
-import msgspec
 from msgspec import UNSET
 from solana.rpc.jsonrpc import JsonRpcErrorCode, JsonRpcRequest
 
@@ -28,7 +27,7 @@ from chain import wire
 from chain.reading import LandedTransaction, read_transaction
 from chain.settings import Endpoint, RpcSettings
 from chain.transactions import RecentBlockhash, signature_of
-from chain.trouble import Garbled, RateLimited, RpcRefused, UnknownVersion, Unreachable
+from chain.trouble import Garbled, NotKnown, RateLimited, RpcRefused, UnknownVersion, Unreachable
 from rooms.refusal import Impossible
 from rooms.units import Address, BlockHeight, Lamports, Signature, Slot, UnixMs
 
@@ -313,6 +312,23 @@ class Rpc:
         except Impossible as impossible:
             raise Garbled(f"{self.name} gave a transaction that cannot be: {impossible}") from None
 
+    async def landed(self, signature: Signature, commitment: Commitment) -> LandedTransaction:
+        """Read a transaction that is in a block, always with its block's time.
+
+        Raises:
+            NotKnown: also when the provider does not have it, or its time, yet.
+            UnknownVersion: when it is of a version that we cannot read.
+        """
+        transaction = await self.transaction(signature, commitment)
+        if transaction is None:
+            raise NotKnown(f"{self.name} does not have the transaction yet")
+        if transaction.block_time is not None:
+            return transaction
+        at = await self.block_time(transaction.slot)
+        if at is None:
+            raise NotKnown(f"{self.name} does not know when the transaction's block was made")
+        return replace(transaction, block_time=at)
+
     async def rent_minimum(self) -> Lamports:
         """Ask for the least that an address without data must hold."""
         return Lamports(await self._ask("getMinimumBalanceForRentExemption", [0], wire.Count))
@@ -332,7 +348,7 @@ class Rpc:
         content = await self._post(method, request.to_json().encode())
         try:
             envelope = wire.decode(content, wire.Envelope)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except wire.Misshapen:
             raise Garbled(f"{self.name} did not answer {method} in JSON-RPC") from None
         if isinstance(envelope.error, wire.Trouble):
             raise self._refusal(method, envelope.error)
@@ -340,7 +356,7 @@ class Rpc:
             raise Garbled(f"{self.name} answered another question than {method}")
         try:
             return wire.decode(bytes(envelope.result), shape)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except wire.Misshapen as error:
             raise Garbled(f"{self.name} answered {method} in another shape: {error}") from None
 
     def _refusal(self, method: str, trouble: wire.Trouble) -> RpcRefused | RateLimited:

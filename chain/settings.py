@@ -54,6 +54,7 @@ class FeeSettings:
         priority_fee_lamports_max: what nobody may offer more than.
         compute_units_base: asked for each transaction; the memo takes its part of this.
         compute_units_per_transfer: asked for each transfer in it.
+        loaded_bytes: of programs and accounts that a version 1 transaction may load.
     """
 
     version: Literal[0, 1] = 1
@@ -61,6 +62,7 @@ class FeeSettings:
     priority_fee_lamports_max: Lamports = Lamports(500_000)
     compute_units_base: int = 60_000
     compute_units_per_transfer: int = 300
+    loaded_bytes: int = 1_000_000
 
     def __post_init__(self) -> None:
         if not 0 <= self.priority_fee_lamports <= self.priority_fee_lamports_max:

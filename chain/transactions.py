@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
-from solders.hash import Hash
+from solders.hash import Hash, ParseHashError
 from solders.instruction import AccountMeta, Instruction
 from solders.message import MessageV0, MessageV1, TransactionConfig, to_bytes_versioned
 from solders.pubkey import Pubkey
@@ -194,7 +194,7 @@ def _message(
     if units is None:
         units = fees.compute_units_base + fees.compute_units_per_transfer * len(batch.transfers)
     _must(units > 0, "compute units are positive")
-    message = _compiled(batch, _hash(blockhash), fees.version, fee, units)
+    message = _compiled(batch, _hash(blockhash), fees, fee, units)
     _must(
         len(message.account_keys) <= ADDRESSES_MAX,
         f"a transaction names at most {ADDRESSES_MAX} addresses",
@@ -210,7 +210,7 @@ def _message(
 
 
 def _compiled(
-    batch: Batch, blockhash: Hash, version: int, fee: int, units: int
+    batch: Batch, blockhash: Hash, fees: FeeSettings, fee: int, units: int
 ) -> MessageV0 | MessageV1:
     payer = _key(batch.fee_payer)
     instructions = [
@@ -225,8 +225,13 @@ def _compiled(
     ]
     owner = AccountMeta(_key(batch.owner), is_signer=True, is_writable=False)
     instructions.append(Instruction(MEMO_PROGRAM, batch.memo.encode("ascii"), [owner]))
-    if version == 1:
-        config = TransactionConfig(priority_fee=fee or None, compute_unit_limit=units)
+    if fees.version == 1:
+        config = TransactionConfig(
+            priority_fee=fee or None,
+            compute_unit_limit=units,
+            # Unset means none at all in version 1, and then no program can be loaded.
+            loaded_accounts_data_size_limit=fees.loaded_bytes,
+        )
         return MessageV1.try_compile(payer, instructions, blockhash, config)
     budget = [set_compute_unit_limit(units)]
     if fee:
@@ -271,7 +276,7 @@ def _key(address: Address) -> Pubkey:
 def _hash(blockhash: str) -> Hash:
     try:
         return Hash.from_string(blockhash)
-    except ValueError:
+    except ParseHashError:
         raise Unbuildable(f"{blockhash!r} is not a blockhash") from None
 
 

@@ -18,8 +18,6 @@ Index = Annotated[int, Meta(ge=0, le=255)]
 Epoch = Annotated[int, Meta(ge=0, le=4_102_444_800)]  # Seconds since 1970, to the year 2100.
 Text = Annotated[str, Meta(max_length=200)]
 
-NOTHING = b"null"
-
 
 class Trouble(Struct, frozen=True):
     """A JSON-RPC error."""
@@ -35,7 +33,7 @@ class Envelope(Struct, frozen=True):
     jsonrpc: Literal["2.0"]
     id: int | None
     result: Raw | UnsetType = UNSET
-    error: Trouble | None | UnsetType = UNSET
+    error: Trouble | UnsetType | None = UNSET
 
 
 class Context(Struct, frozen=True):
@@ -144,17 +142,27 @@ class Transaction(Struct, frozen=True, rename="camel"):
 
 def error_text(err: Raw) -> str | None:
     """Give an ``err`` field as short text, or nothing when there was none."""
-    content = bytes(err)
-    return None if content == NOTHING else content[:200].decode("utf-8", "replace")
+    said = msgspec.json.decode(err)
+    # Written anew, because two nodes write the same error with different blanks.
+    return None if said is None else msgspec.json.encode(said, order="sorted").decode()[:200]
 
 
 Reply = TypeVar("Reply")
+
+
+class Misshapen(ValueError):
+    """Bytes that are not the shape asked for."""
 
 
 def decode(content: bytes, shape: type[Reply]) -> Reply:
     """Read JSON as a shape, strictly.
 
     Raises:
-        msgspec.MsgspecError: when it is not that.
+        Misshapen: when it is not that.
     """
-    return msgspec.json.decode(content, type=shape)
+    try:
+        return msgspec.json.decode(content, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Misshapen(str(error)) from None
+    except RecursionError:
+        raise Misshapen("nested too deeply") from None

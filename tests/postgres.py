@@ -8,6 +8,8 @@ import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -30,16 +32,18 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresSettings]:
-    settings = PostgresSettings(
-        data_dir=tmp_path_factory.mktemp("postgres") / "data",
-        port=free_port(),
-        options={"fsync": "off", "max_connections": "200"},
-    )
-    with running_postgres(settings):
-        ensure_database(settings, TEMPLATE)
-        migrate(settings.dsn(TEMPLATE))
-        yield settings
+def postgres() -> Iterator[PostgresSettings]:
+    # Not in pytest's own folder: a second test run takes away the other user's way into it.
+    with TemporaryDirectory(prefix="rooms-postgres-") as folder:
+        settings = PostgresSettings(
+            data_dir=Path(folder) / "data",
+            port=free_port(),
+            options={"fsync": "off", "max_connections": "200"},
+        )
+        with running_postgres(settings):
+            ensure_database(settings, TEMPLATE)
+            migrate(settings.dsn(TEMPLATE))
+            yield settings
 
 
 @pytest_asyncio.fixture

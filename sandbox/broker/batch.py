@@ -18,6 +18,7 @@ from sandbox.broker.codes import Code, KafkaRefusal
 HEADER = struct.Struct(">qiibIhiqqqhii")
 LENGTH_PREFIX_BYTES = 12
 NO_PRODUCER = -1
+MAGIC = 2
 
 _PREFIX = struct.Struct(">qii")
 _PREFIX_AND_CRC = struct.Struct(">qiibI")
@@ -26,7 +27,6 @@ _ATTRIBUTES_AT = 21
 _PRODUCER_AT = 43
 _LOG_APPEND_TIME = 0x08
 _TRANSACTION_OR_CONTROL = 0x30
-_MAGIC = 2
 # A producer's clock may be ahead by this much; beyond it, age could never remove the batch.
 _FUTURE_MS_MAX = 3_600_000
 
@@ -78,7 +78,7 @@ def checked(batch: bytes | None, *, bytes_max: int) -> BatchHeader:
     if batch is None or len(batch) < HEADER.size:
         raise KafkaRefusal(Code.CORRUPT_MESSAGE, "the batch is shorter than its header")
     header = header_at(batch, 0)
-    if header.magic != _MAGIC:
+    if header.magic != MAGIC:
         raise KafkaRefusal(
             Code.UNSUPPORTED_FOR_MESSAGE_FORMAT, "only record batches of version 2 are taken"
         )
@@ -124,7 +124,7 @@ def with_append_time(
         + batch[_PRODUCER_AT:]
     )
     crc = calc_crc32c(body)
-    return _PREFIX_AND_CRC.pack(base_offset, header.length, 0, _MAGIC, crc) + body
+    return _PREFIX_AND_CRC.pack(base_offset, header.length, 0, MAGIC, crc) + body
 
 
 def first_record_since(batch: bytes, timestamp_ms: int) -> tuple[int, int] | None:

@@ -41,7 +41,7 @@ class Code(IntEnum):
     FENCED_INSTANCE_ID = 82
 
 
-class KafkaRefusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure of ours
+class KafkaRefusal(Exception):
     """What the client asked for cannot be; carries the code and a sentence for it."""
 
     def __init__(self, code: Code, sentence: str) -> None:

@@ -198,9 +198,7 @@ class Group:
     def _refuse_strangers_protocols(self, wish: JoinWish) -> None:
         names = {name for name, _ in wish.protocols}
         others = [each for each in self.members.values() if each.member_id != wish.member_id]
-        shared = names.intersection(
-            *({name for name, _ in each.wish.protocols} for each in others)
-        )
+        shared = names.intersection(*({name for name, _ in each.wish.protocols} for each in others))
         if not wish.protocol_type or not shared:
             raise KafkaRefusal(Code.INCONSISTENT_GROUP_PROTOCOL, "no protocol is everyone's")
         if others and wish.protocol_type != self.protocol_type:
@@ -328,7 +326,9 @@ class Group:
     def _elect_protocol(self) -> str:
         members = list(self.members.values())
         shared = set.intersection(*({name for name, _ in each.wish.protocols} for each in members))
-        votes = [next(name for name, _ in each.wish.protocols if name in shared) for each in members]
+        votes = [
+            next(name for name, _ in each.wish.protocols if name in shared) for each in members
+        ]
         return max(votes, key=votes.count)
 
     def _joined(self, member: Member) -> Fields:

@@ -9,7 +9,6 @@ Why       whole segments are dropped when they are too old or too many, so nothi
 """
 
 import json
-import os
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,7 +227,7 @@ class PartitionLog:
         # As of the end of the segment being closed: what a scan of the next one is added to.
         unfinished = self._snapshot_path.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(self._producers.rows()))
-        os.replace(unfinished, self._snapshot_path)
+        unfinished.replace(self._snapshot_path)
 
     def _load_producers(self) -> None:
         if self._snapshot_path.exists():

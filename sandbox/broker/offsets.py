@@ -3,7 +3,8 @@
 In        commits, each for one partition.
 Out       the offset and metadata committed last.
 Holds     `offsets.jsonl`: one line a commit, rewritten when most lines are outdated.
-Promises  a commit that was answered is there after a kill; a line cut short is not believed.
+Promises  a commit that was answered is there after a kill; a file cut short is read up to its
+          last whole line.
 """
 
 import json
@@ -11,6 +12,10 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
 
 _OUTDATED_LINES_MAX = 20_000
 # Kafka's default: a group that has committed nothing for a week begins anew.
@@ -96,9 +101,11 @@ class Offsets:
         if not self._path.exists():
             return
         for line in self._path.read_bytes().splitlines(keepends=True):
-            if not line.endswith(b"\n"):
+            try:
+                group, topic, partition, offset, metadata, at_ms = json.loads(line)
+            except ValueError:
+                log.warning("offsets_cut_short", path=str(self._path), line=line[:80])
                 break
-            group, topic, partition, offset, metadata, at_ms = json.loads(line)
             self._groups.setdefault(group, {})[topic, partition] = Committed(
                 offset, metadata, at_ms
             )

@@ -17,6 +17,7 @@ from pathlib import Path
 from sandbox.broker.batch import (
     HEADER,
     LENGTH_PREFIX_BYTES,
+    MAGIC,
     BatchHeader,
     crc_holds,
     first_record_since,
@@ -183,9 +184,7 @@ class Segment:
             start = self._loaded_index().position_for_time(timestamp_ms)
             for position, header in _walk(file, start, self.size):
                 if header.max_timestamp >= timestamp_ms:
-                    found = first_record_since(
-                        os.pread(file, header.size, position), timestamp_ms
-                    )
+                    found = first_record_since(os.pread(file, header.size, position), timestamp_ms)
                     if found is not None:
                         return found
         return None
@@ -212,7 +211,8 @@ class Segment:
         self._index = SparseIndex()
         self.size, self.next_offset, self.max_timestamp = 0, self.base_offset, NO_TIMESTAMP
         for position, header in _walk(file, 0, os.fstat(file).st_size):
-            if header.base_offset < self.next_offset:
+            # The checksum covers neither of these two.
+            if header.base_offset != self.next_offset or header.magic != MAGIC:
                 return
             if not crc_holds(os.pread(file, header.size, position), header):
                 return
@@ -263,9 +263,7 @@ class _Reading:
 
     def __init__(self, segment: Segment) -> None:
         self._own = segment.file is None
-        self._file = (
-            os.open(segment.path, os.O_RDONLY) if segment.file is None else segment.file
-        )
+        self._file = os.open(segment.path, os.O_RDONLY) if segment.file is None else segment.file
 
     def __enter__(self) -> int:
         return self._file

@@ -14,9 +14,17 @@ from enum import IntEnum
 from io import BytesIO
 from typing import Any
 
-from aiokafka.protocol import admin, commit, coordination, fetch, group, metadata, offset
+from aiokafka.protocol import (
+    admin,
+    commit,
+    coordination,
+    fetch,
+    group,
+    metadata,
+    offset,
+    transaction,
+)
 from aiokafka.protocol import produce as producing
-from aiokafka.protocol import transaction
 from aiokafka.protocol.api import RequestStruct
 from aiokafka.protocol.types import Array, Schema, String
 
@@ -129,7 +137,7 @@ SPOKEN: Mapping[Api, Mapping[int, type[RequestStruct]]] = {
 }
 
 
-class Malformed(ValueError):  # noqa: N818 - says what the frame is
+class Malformed(ValueError):
     """The bytes are no request that we can read."""
 
 
@@ -160,7 +168,8 @@ def read_request(frame: bytes) -> Request:
         shape = SPOKEN[api].get(version)
         if shape is None:
             return Request(api, version, correlation_id, client_id, {}, spoken=False)
-        fields = _named(shape.SCHEMA, shape.SCHEMA.decode(body))
+        values: Sequence[Any] = shape.SCHEMA.decode(body)
+        fields = _named(shape.SCHEMA, values)
     except (struct.error, ValueError, UnicodeDecodeError, TypeError, MemoryError) as error:
         raise Malformed(f"not a request: {error}") from error
     return Request(api, version, correlation_id, client_id, fields, spoken=True)
@@ -191,7 +200,7 @@ def _ordered(schema: Schema, fields: Fields) -> list[Any]:
     values: list[Any] = []
     for name, kind in zip(schema.names, schema.fields, strict=True):
         # We never throttle, so no handler says so.
-        value = 0 if name == "throttle_time_ms" else fields[name]
+        value: Any = 0 if name == "throttle_time_ms" else fields[name]
         if isinstance(kind, Array) and isinstance(kind.array_of, Schema) and value is not None:
             inner = kind.array_of
             value = [_ordered(inner, item) for item in value]

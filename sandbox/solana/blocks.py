@@ -77,8 +77,9 @@ class SlotClock:
         return self._eras[-1]
 
     def begin(self, era: Era) -> None:
-        """Go on under another era; it never starts before the one in force."""
-        assert era.slot >= self.era.slot and era.at_ms >= self.era.at_ms, "a clock only goes on"
+        """Go on under another era, which begins with a slot of its own."""
+        assert era.slot > self.era.slot, "a clock only goes on"
+        assert era.at_ms >= self.era.at_ms, "a clock only goes on"
         self._eras.append(era)
 
     def slot_at(self, now_ms: int) -> int:

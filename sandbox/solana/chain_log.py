@@ -59,7 +59,10 @@ class RentChange(msgspec.Struct, tag="rent", array_like=True, frozen=True):
 
 
 class Fork(msgspec.Struct, tag="fork", array_like=True, frozen=True):
-    """The chain went another way from a slot to its head; these transactions are not in it."""
+    """The chain went another way from a slot to its head; these transactions are not in it.
+
+    When only single transactions vanished, ``from_slot`` is past the head: no block was made anew.
+    """
 
     from_slot: int
     head_slot: int
@@ -89,9 +92,7 @@ class ChainLog:
                 raise OSError(
                     f"the sandbox chain in {data_dir} is already running; stop it first"
                 ) from busy
-            self._head = os.open(
-                data_dir / "head", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            self._head = os.open(data_dir / "head", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> Self:
         """Hold the file open."""

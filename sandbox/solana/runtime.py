@@ -16,7 +16,7 @@ from solders.account import Account
 from solders.clock import Clock
 from solders.compute_budget import ComputeBudget
 from solders.litesvm import LiteSVM
-from solders.message import Message, MessageV0, MessageV1
+from solders.message import MessageV0, MessageV1
 from solders.pubkey import Pubkey
 from solders.rent import Rent
 from solders.transaction import VersionedTransaction
@@ -27,14 +27,24 @@ from solders.transaction_metadata import (
     TransactionMetadata,
 )
 
-from sandbox.solana.fees import COMPUTE_BUDGET, LAMPORTS_PER_SIGNATURE, AnyMessage, budget_of, fee_of
+from sandbox.solana.fees import (
+    COMPUTE_BUDGET,
+    LAMPORTS_PER_SIGNATURE,
+    AnyMessage,
+    budget_of,
+    fee_of,
+)
+from sandbox.solana.refusals import Json
 
+ChainError = str | dict[str, Json] | None
 SYSTEM_PROGRAM = Pubkey.from_string("11111111111111111111111111111111")
 SLOTS_PER_EPOCH = 432_000
 _UPGRADEABLE = Pubkey.from_string("BPFLoaderUpgradeab1e11111111111111111111111")
 _TABLE_HEAD_BYTES = 56
 _KEY_BYTES = 32
-_ACCOUNT_OVERHEAD_BYTES = 64  # https://github.com/solana-foundation/solana-improvement-documents SIMD-0186
+_ACCOUNT_OVERHEAD_BYTES = (
+    64  # https://github.com/solana-foundation/solana-improvement-documents SIMD-0186
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ class Keys:
 class Outcome:
     """What became of a transaction; ``in_block`` says whether a leader would include it."""
 
-    error: Any
+    error: ChainError
     in_block: bool
     fee: int
     logs: tuple[str, ...] = ()
@@ -59,6 +69,10 @@ class Outcome:
     inner: Sequence[Sequence[InnerInstruction]] = ()
     returned: tuple[Pubkey, bytes] | None = None
     accounts: dict[Pubkey, Account] = field(default_factory=dict)
+
+
+class _Failure(msgspec.Struct):
+    err: Any
 
 
 class Runtime:
@@ -102,8 +116,7 @@ class Runtime:
     def keys_of(self, message: AnyMessage) -> Keys:
         """List a message's addresses, those of its lookup tables included."""
         static = message.account_keys
-        may_write = message.is_writable if isinstance(message, Message) else message.is_maybe_writable
-        writable = [may_write(index) for index in range(len(static))]
+        writable = _writable(message)
         if not isinstance(message, MessageV0) or not message.address_table_lookups:
             return Keys(tuple(static), tuple(writable))
         changed: list[Pubkey] = []
@@ -168,7 +181,7 @@ class Runtime:
             return LAMPORTS_PER_SIGNATURE * message.header.num_required_signatures
         return self._machine.simulate_transaction(transaction).meta().fee()
 
-    def _cannot_pay(self, held: int, fee: int) -> Any:
+    def _cannot_pay(self, held: int, fee: int) -> ChainError:
         if held == 0:
             return "AccountNotFound"
         if held < fee:
@@ -201,15 +214,23 @@ class Runtime:
         done = self._machine.send_transaction(transaction)
         if isinstance(done, TransactionMetadata):
             return _outcome(done, fee, None)
-        return _outcome(
-            done.meta(), fee, _error(done), in_block=self.lamports(payer) != held
-        )
+        return _outcome(done.meta(), fee, _error(done), in_block=self.lamports(payer) != held)
+
+
+def _writable(message: AnyMessage) -> list[bool]:
+    header, count = message.header, len(message.account_keys)
+    signed = header.num_required_signatures
+    signed_writable = signed - header.num_readonly_signed_accounts
+    unsigned_writable = count - header.num_readonly_unsigned_accounts
+    return [
+        index < signed_writable or signed <= index < unsigned_writable for index in range(count)
+    ]
 
 
 def _outcome(
     meta: TransactionMetadata,
     fee: int,
-    error: Any,
+    error: ChainError,
     accounts: dict[Pubkey, Account] | None = None,
     *,
     in_block: bool = True,
@@ -228,9 +249,10 @@ def _outcome(
     )
 
 
-def _error(failed: FailedTransactionMetadata) -> Any:
+def _error(failed: FailedTransactionMetadata) -> ChainError:
     # Its own JSON is the shape that a node's JSON-RPC has.
-    return msgspec.json.decode(failed.to_json())["err"]
+    error: ChainError = msgspec.json.decode(failed.to_json(), type=_Failure).err
+    return error
 
 
 def _with_lamports(account: Account, lamports: int) -> Account:

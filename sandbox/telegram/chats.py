@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from sandbox.telegram.base58 import find_address
-from sandbox.telegram.entities import Entity, read_text
+from sandbox.telegram.entities import read_text
 from sandbox.telegram.markup import Markup
 from sandbox.telegram.records import Json, Records
 from sandbox.telegram.refusals import bad_request, forbidden
@@ -51,7 +51,8 @@ class Chats:
             if chat.get("blocked"):
                 raise forbidden("unblock the bot before writing to it")
             keyboard = chat.get("keyboard") or {}
-            if keyboard.get("one_time_keyboard") or keyboard.get("force_reply"):
+            used_up = keyboard.get("one_time_keyboard") or keyboard.get("force_reply")
+            if used_up:
                 chat.pop("keyboard")
             chat["asked_for_wallet"] = bool(_ASKS_FOR_WALLET.match(text))
             self._records.save_chat(bot_id, person_id, chat)
@@ -59,6 +60,8 @@ class Chats:
                 content["reply_to_message"] = self._reply_target(bot_id, person_id, reply_to)
             message = self._new_message(bot_id, person_id, self._person(person_id), content)
             self._tell(bot_id, person_id, "message", message)
+            if used_up:
+                self._tell(bot_id, person_id, "keyboard", None)
             self._updates.push_message(bot_id, person_id, "message", message)
         return message
 
@@ -111,7 +114,8 @@ class Chats:
                     "chat": self.chat_object(person_id),
                     "from": self._person(person_id),
                     "date": self._clock_ms() // 1000,
-                    "old_chat_member": {"user": bot, "status": before} | (until if not blocked else {}),
+                    "old_chat_member": {"user": bot, "status": before}
+                    | (until if not blocked else {}),
                     "new_chat_member": {"user": bot, "status": after} | (until if blocked else {}),
                 },
             )
@@ -143,10 +147,7 @@ class Chats:
                 chat["keyboard"] = markup.keyboard | {"message_id": message["message_id"]}
                 if markup.keyboard.get("remove_keyboard"):
                     chat.pop("keyboard")
-            address = find_address(message) if chat.get("asked_for_wallet") else None
-            if address:
-                chat.update(wallet=address, asked_for_wallet=False)
-            self._records.save_chat(bot_id, person_id, chat)
+            self._records.save_chat(bot_id, person_id, _with_wallet(chat, message))
             self._tell(bot_id, person_id, "message", message)
             if markup.keyboard is not None:
                 self._tell(bot_id, person_id, "keyboard", chat.get("keyboard"))
@@ -161,7 +162,7 @@ class Chats:
     ) -> Json:
         """Let a bot change its own message; a change that changes nothing is refused."""
         with self._records.transaction():
-            self._chat(bot_id, person_id)
+            chat = self._chat(bot_id, person_id)
             if message_id is None:
                 raise bad_request("message identifier is not specified")
             old = self._records.message(bot_id, person_id, message_id)
@@ -176,6 +177,7 @@ class Chats:
                     "exactly the same as a current content and reply markup of the message"
                 )
             new["edit_date"] = self._clock_ms() // 1000
+            self._records.save_chat(bot_id, person_id, _with_wallet(chat, new))
             self._tell(bot_id, person_id, "edited", new)
         return new
 
@@ -199,7 +201,8 @@ class Chats:
             raise bad_request("MESSAGE_TOO_LONG")
         with self._records.transaction():
             rows = self._records.rows(
-                "SELECT person_id, message_id, asked_at FROM callbacks WHERE query_id = ? AND bot_id = ?",
+                """SELECT person_id, message_id, asked_at FROM callbacks
+                   WHERE query_id = ? AND bot_id = ?""",
                 query_id,
                 bot_id,
             )
@@ -302,7 +305,7 @@ class Chats:
             self._records.save_message(bot_id, person_id, seq, what)
 
 
-def checked_text(text: str, entities: list[Entity], limit: int, refusal: str) -> None:
-    """Refuse a text longer than its limit, which counts after entities are read."""
-    if len(text) > limit or len(entities) > 100:
-        raise bad_request(refusal)
+def _with_wallet(chat: Json, message: Json) -> Json:
+    # Only the answer to /start or /wallet counts: other messages show other people's addresses.
+    address = find_address(message) if chat.get("asked_for_wallet") else None
+    return {**chat, "wallet": address, "asked_for_wallet": False} if address else chat

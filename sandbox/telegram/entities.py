@@ -150,7 +150,8 @@ def _close(
     expected, entity = open_tags.pop()
     if name != expected:
         raise _cannot_parse(
-            f'Unmatched end tag at {_where(source, at)}, expected "</{expected}>", found "</{name}>"'
+            f"Unmatched end tag at {_where(source, at)}, "
+            f'expected "</{expected}>", found "</{name}>"'
         )
     entity["length"] = offset - entity["offset"]
     linkless = entity["type"] == "text_link" and "url" not in entity

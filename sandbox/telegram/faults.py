@@ -5,7 +5,7 @@ Promises  a fault strikes exactly as often as asked, and never by itself.
 Why       held in memory only: a server that was started anew is a healthy one.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sandbox.telegram.refusals import bad_request
@@ -76,3 +76,16 @@ class Faults:
                     self._faults.remove(fault)
                 return fault
         return None
+
+
+def read_fault(wanted: object) -> Fault:
+    """Read a fault from JSON; an unknown name or a wrong kind of value is refused."""
+    if not isinstance(wanted, dict):
+        raise bad_request("a fault is an object")
+    kinds = {field.name: field.type for field in fields(Fault)}
+    for name, value in wanted.items():
+        if name not in kinds or type(value).__name__ not in str(kinds[name]):
+            raise bad_request(f"a fault has no such {name}")
+    if "kind" not in wanted:
+        raise bad_request("a fault has a kind")
+    return Fault(**wanted)

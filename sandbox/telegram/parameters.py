@@ -86,7 +86,9 @@ async def read_parameters(request: Request) -> Parameters:
             raise bad_request("multipart without a boundary")
         fields, uploads = read_multipart(body, boundary)
         return Parameters(values | fields, uploads)
-    return Parameters(values | dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True)))
+    return Parameters(
+        values | dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+    )
 
 
 def read_multipart(body: bytes, boundary: str) -> tuple[dict[str, str], dict[str, Upload]]:

@@ -26,7 +26,7 @@ _SCHEMA = Path(__file__).with_name("records.sql")
 
 
 class Records:
-    """Keep and find everything by plain SQL, in transactions that ring the bell when they changed something."""
+    """Keep and find everything by plain SQL, in transactions that ring the bell."""
 
     def __init__(self, path: Path, bell: Bell) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,9 @@ class Records:
 
     def bot_ids_with_webhook(self) -> list[int]:
         """Name the bots that hear by webhook."""
-        rows = self._rows("SELECT bot_id FROM bots WHERE json_extract(body, '$.webhook') IS NOT NULL")
+        rows = self._rows(
+            "SELECT bot_id FROM bots WHERE json_extract(body, '$.webhook') IS NOT NULL"
+        )
         return [int(row[0]) for row in rows]
 
     # People and chats

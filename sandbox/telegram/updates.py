@@ -221,7 +221,7 @@ class Updates:
         return self._records.bot(bot_id) or {}
 
 
-_DELIVERABLE = f"""expires_at > ? AND (after_update IS NULL OR (
-    after_update != {UNTIL_A_PRESS} AND NOT EXISTS (
+_DELIVERABLE = """expires_at > ? AND (after_update IS NULL OR (
+    after_update > 0 AND NOT EXISTS (
         SELECT 1 FROM updates AS ahead
         WHERE ahead.bot_id = waiting.bot_id AND ahead.update_id = waiting.after_update)))"""

@@ -13,15 +13,17 @@ from rooms.refusal import must
 from streams.feeds.venue import ALIVE, Accepted, Attempts, Denied, Heard, Leave, Trade, Venue
 from streams.feeds.wire import moment, read, sequence
 
+_ABSENT = msgspec.Raw()
+
 
 class _Frame(msgspec.Struct, frozen=True):
     stream: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = _ABSENT
     event: str | None = msgspec.field(name="e", default=None)
     id: int | str | None = None
     code: int | None = None
     msg: str = ""
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    result: msgspec.Raw = _ABSENT
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -46,16 +48,16 @@ def parse(frame: str) -> Sequence[Heard]:
     if told.code is not None:
         request = told.id if isinstance(told.id, int) else None
         return (Denied(f"{told.code} {told.msg}", request=request),)
-    if told.id is not None and told.result is not msgspec.UNSET:
+    if told.id is not None and bytes(told.result):
         return (Accepted(),)
-    body: str | msgspec.Raw = frame if told.data is None else told.data
-    kind = told.event if told.data is None else read(told.data, _EVENT).event
+    is_wrapped = bool(bytes(told.data))
+    kind = read(told.data, _EVENT).event if is_wrapped else told.event
     if kind == "serverShutdown":
         return (Leave("server shutdown"),)
     if kind != "aggTrade":
         return ALIVE
-    trade = read(body, _AGG_TRADE)
-    if told.stream is not None:
+    trade = read(told.data if is_wrapped else frame, _AGG_TRADE)
+    if is_wrapped:
         must(told.stream == _stream(trade.symbol), "a wrapped trade belongs to its stream")
     return (Trade(trade.symbol, trade.price, sequence(trade.trade_id), moment(trade.matched_at)),)
 

@@ -1,0 +1,277 @@
+"""Room phrases: the list of rooms, a room's card, the steps of a bet.
+
+In        rooms as a person sees them, live prices, the moment.
+Out       HTML.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from bot.estimates import Estimate, estimate, own_payout, weight_now
+from bot.phrases import words
+from rooms.room import Outcome, Room, Side, State, VoidReason
+from rooms.units import BPS_WHOLE, Bps, Lamports, UnixMs, Value
+from storage.cards import RoomCard
+from storage.live import LivePrice
+
+SAMPLE_LAMPORTS = Lamports(100_000_000)
+
+VOID_WORDS = {
+    VoidReason.ONE_SIDED: "everyone was on one side",
+    VoidReason.TOO_FEW_BETTORS: "fewer than two people had a stake in it",
+    VoidReason.NO_PRICE_AT_WATCH: "there was no index price when the watch started",
+    VoidReason.GAP: "prices were missing for too long",
+    VoidReason.SILENT_AT_END: "there was no index price at the deadline",
+    VoidReason.REACHED_BEFORE_WATCH: "the value was reached before the watch started",
+    VoidReason.LOG_ENDED: "prices stopped arriving",
+}
+
+
+def rule(room: Room, unit: str) -> str:
+    """Write the rule that decides a room, as one sentence."""
+    feed = escape(room.feed)
+    if room.move_bps is not None:
+        step = words.move(room.comparator, room.move_bps)
+        said = f"YES if {feed} touches {step} from the first price of the watch"
+    else:
+        wanted = words.aim(room.comparator, None, room.target, room.scale, unit)
+        said = f"YES if {feed} touches {wanted} during the watch"
+    return f"{said}, at the deadline at the latest. Equal counts. Otherwise NO."
+
+
+def price(live: LivePrice | None, scale: int, unit: str, now: UnixMs) -> str:
+    """Write the price now and who stands behind it, or why there is none."""
+    if live is None:
+        return "no price yet"
+    agreed = f"{live.agreeing}/{live.known} sources"
+    current = live.value_at(now)
+    if current is None:
+        return f"no price now · {agreed} agree, {live.quorum} must"
+    return f"<b>{words.value(current, scale, unit)}</b> · {agreed}"
+
+
+def rooms_list(
+    cards: Sequence[RoomCard], prices: Mapping[str, LivePrice], now: UnixMs, page: int
+) -> str:
+    """Write a page of rooms."""
+    if not cards:
+        return (
+            "<b>Rooms</b>\n\nNo room is open right now.\nMake the first one: it takes a minute."
+            if page == 0
+            else "<b>Rooms</b>\n\nThat was the last page."
+        )
+    parts = ["<b>Rooms</b>" + (f" · page {page + 1}" if page else "")]
+    for nth, card in enumerate(cards, 1):
+        room, pool = card.room, card.yes.lamports + card.no.lamports
+        live = prices.get(room.feed)
+        current = live.value_at(now) if live else None
+        shown = words.value(current, room.scale, card.unit) if current else "no price now"
+        clock = (
+            f"locks {words.until(room.lock_at, now)}"
+            if now < room.lock_at and card.state is State.OPEN
+            else f"ends {words.until(room.deadline_at, now)}"
+        )
+        mine = f" · you: {card.own_side}" if card.own_side else ""
+        parts.append(
+            f"<b>{nth}. {words.title(room, card.unit)}</b>\n"
+            f"{words.life(card.state, card.outcome, room, now)} · {clock} · now {shown}\n"
+            f"Pool {words.about(pool)} SOL · "
+            f"YES {words.odds(card.yes.lamports, pool)} · NO {words.odds(card.no.lamports, pool)}"
+            f"{mine}"
+        )
+    return "\n\n".join(parts)
+
+
+def room_card(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
+    """Write everything about a room that somebody may want to know before betting."""
+    room = card.room
+    parts = [
+        f"{words.life(card.state, card.outcome, room, now)}\n"
+        f"<b>{words.title(room, card.unit)}</b> · room {words.code(room.id)}",
+        rule(room, card.unit),
+        "\n".join(_facts(card, live, now)),
+        _pool(card, live, now),
+    ]
+    if card.own_side is not None:
+        parts.append(_own(card))
+    note = _note(card, now)
+    if note:
+        parts.append(note)
+    return "\n\n".join(part for part in parts if part)
+
+
+def pick_stake(card: RoomCard, side: Side, available: Lamports, now: UnixMs) -> str:
+    """Ask how much to stake."""
+    room = card.room
+    return (
+        f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title(room, card.unit)}</b>\n"
+        f"{rule(room, card.unit)}\n\n"
+        f"How much? You have {words.sol(available)}.\n"
+        f"Here {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)} "
+        f"a person · locks {words.until(room.lock_at, now)}"
+    )
+
+
+def type_stake(card: RoomCard, side: Side) -> str:
+    """Ask for an amount to be typed."""
+    return (
+        f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title(card.room, card.unit)}</b>\n\n"
+        "Type the amount in SOL, such as <code>0.25</code>."
+    )
+
+
+def review_bet(
+    card: RoomCard, side: Side, lamports: Lamports, weight: Bps, quote: Estimate, now: UnixMs
+) -> str:
+    """Show a bet before it is placed."""
+    room = card.room
+    adding = f" (you add to {words.sol(card.own_lamports)})" if card.own_side else ""
+    lines = [
+        "<b>Your bet</b>",
+        "",
+        f"{words.SIDE_SIGN[side]} <b>{side} · {words.sol(lamports)}</b>{adding}",
+        f"{words.title(room, card.unit)} · room {words.code(room.id)}",
+        f"Locks {words.until(room.lock_at, now)} · ends {words.moment(room.deadline_at, now)}",
+        "",
+        _quote(side, lamports, quote),
+    ]
+    if not room.is_move:
+        lines.append(f"Weight now ×{words.times(weight).removesuffix('×')}: late bets earn less.")
+    lines += [f"Fees: {words.fees(room)}.", "A bet cannot be taken back once it is placed."]
+    return "\n".join(lines)
+
+
+def bet_asked(card: RoomCard, side: Side, lamports: Lamports) -> str:
+    """Say that a bet is on its way."""
+    return (
+        f"⏳ <b>{side} · {words.sol(lamports)}</b> on {words.title(card.room, card.unit)}\n"
+        f"Room {words.code(card.room.id)}: taking your bet. You will hear in a moment."
+    )
+
+
+def _facts(card: RoomCard, live: LivePrice | None, now: UnixMs) -> list[str]:
+    room = card.room
+    lines = []
+    if card.outcome is None:
+        lines.append(f"Now: {price(live, room.scale, card.unit, now)}")
+    if room.is_move and room.target is not None:
+        lines.append(f"Target: <b>{words.value(room.target, room.scale, card.unit)}</b>")
+    if card.value is not None:
+        lines.append(f"Decided at: <b>{words.value(card.value, room.scale, card.unit)}</b>")
+    if card.outcome is None:
+        if now < room.lock_at:
+            lines.append(f"Bets lock: <b>{words.until(room.lock_at, now)}</b>")
+        if now < room.watch_at:
+            lines.append(f"Watch starts: {words.until(room.watch_at, now)}")
+        lines.append(
+            f"Deadline: {words.moment(room.deadline_at, now)} "
+            f"({words.until(room.deadline_at, now)})"
+        )
+    lines.append(f"Touch rule: instant · fees: {words.fees(room)}")
+    lines.append(
+        f"Stakes: {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}"
+        + (f" · {card.bettors} of {room.seats} seats" if room.seats else "")
+    )
+    if card.vault:
+        lines.append(f"Pool's address: <a>{card.vault[:4]}…{card.vault[-4:]}</a>")
+    if card.evidence_hash:
+        lines.append(f"Evidence: <code>{escape(card.evidence_hash)}</code>")
+    return lines
+
+
+def _pool(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
+    room, total = card.room, card.yes.lamports + card.no.lamports
+    rows: list[tuple[str, ...]] = [
+        ("", "YES", "NO"),
+        ("Pool SOL", words.about(card.yes.lamports), words.about(card.no.lamports)),
+        (
+            "Share",
+            words.share_of(card.yes.lamports, total),
+            words.share_of(card.no.lamports, total),
+        ),
+        ("Odds", words.odds(card.yes.lamports, total), words.odds(card.no.lamports, total)),
+    ]
+    if card.state is State.OPEN and now < room.lock_at:
+        current = live.value_at(now) if live else None
+        sample = Lamports(max(SAMPLE_LAMPORTS, room.stake_lamports_min))
+        quotes = {
+            side: estimate(card, side, sample, weight_now(room, side, current, now))
+            for side in Side
+        }
+        rows.append(
+            (f"{words.about(sample)} brings", *(words.about(quotes[side].now) for side in Side))
+        )
+        rows.append(("  at least", *(words.about(quotes[side].low) for side in Side)))
+        rows.append(("  at most", *(words.about(quotes[side].high) for side in Side)))
+        if not room.is_move:
+            rows.append(
+                (
+                    "Weight now",
+                    *(words.times(weight_now(room, side, current, now)) for side in Side),
+                )
+            )
+    people = "1 bettor" if card.bettors == 1 else f"{card.bettors} bettors"
+    sealed = "sealed" if card.sealed_at is not None else "not sealed yet"
+    return f"{people} · pool {sealed}\n{words.table(rows)}"
+
+
+def _own(card: RoomCard) -> str:
+    assert card.own_side is not None
+    said = (
+        f"{words.SIDE_SIGN[card.own_side]} You: <b>{card.own_side} · "
+        f"{words.sol(card.own_lamports)}</b>"
+    )
+    if card.outcome is None:
+        said += f" → about {words.about(own_payout(card))} SOL if {card.own_side} wins"
+    return said
+
+
+def _note(card: RoomCard, now: UnixMs) -> str:
+    room = card.room
+    if card.outcome is Outcome.VOID:
+        why = VOID_WORDS[card.void_reason] if card.void_reason else "it could not be decided"
+        return f"Void: {why}. Every stake goes back in full, without a fee."
+    if card.state is State.DRAFT:
+        return (
+            "Warming up: a room opens once its feed has had a price for a while. "
+            "The times count from then."
+        )
+    if card.state is State.OPEN and now < room.lock_at:
+        if room.is_move:
+            return "The target is fixed when the watch starts, so nobody can bet knowing it."
+        return (
+            "Fixed value: late bets earn less, because the losing pool is shared by stake × "
+            "weight. Reached before the watch starts, it gives every stake back."
+        )
+    if card.state is State.LOCKED and now < room.watch_at:
+        return "Bets are closed. Stakes that landed in time are being sealed."
+    return ""
+
+
+def _quote(side: Side, lamports: Lamports, quote: Estimate) -> str:
+    if quote.now == lamports:
+        return (
+            f"If {side} wins now, your stake comes back: nobody is on the other side yet. "
+            "If it stays so, the room is void and every stake goes back."
+        )
+    return (
+        f"If {side} wins: about <b>{words.about(quote.now)} SOL</b> "
+        f"({words.about(quote.low)} to {words.about(quote.high)} as the pool moves). "
+        "Never less than your stake."
+    )
+
+
+def settled_line(outcome: Outcome, reason: str | None) -> str:
+    """Say what a room became."""
+    if outcome is Outcome.VOID:
+        known = {each.value: said for each, said in VOID_WORDS.items()}
+        why = known.get(reason or "", "it could not be decided")
+        return f"↩️ <b>Void</b>: {why}. Every stake goes back in full."
+    return f"{words.OUTCOME_SIGN[outcome]} <b>{outcome}</b>"
+
+
+def fixed_as_move(price_now: Value, target: Value) -> int:
+    """Return the signed move, in basis points, that a value is from the price now."""
+    assert price_now > 0, "a price is positive"
+    doubled = 2 * (target - price_now) * BPS_WHOLE + price_now
+    return doubled // (2 * price_now)

@@ -1,0 +1,93 @@
+"""Settings: what an operator may say, read once from ROOMS_* variables.
+
+In        environment variables; nested ones with two underscores: ROOMS_LIMITS__CUT_MS=10000.
+Out       one frozen object, checked; secrets that show as stars.
+Promises  an unknown ROOMS_* variable refuses to start, since a misspelt setting is a silent one;
+          production has the design's numbers, and its flags start closed.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cli.logs import LogFormat
+from cli.ready import VARIABLE
+from rooms.room import RoomLimits
+from rooms.units import Lamports
+from rooms.withdrawal import WithdrawalLimits
+
+PREFIX = "ROOMS_"
+_NOT_SETTINGS = frozenset({VARIABLE})
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; the message says which and what to do."""
+
+
+class Settings(BaseSettings):
+    """All settings of all processes; each process is handed only what it needs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    profile: Literal["embedded", "production"] = "production"
+    log_format: LogFormat = "people"
+
+    database_url: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:8702/rooms")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:8703/0")
+    kafka: str = "127.0.0.1:8704"
+    solana_urls: tuple[str, ...] = ("http://127.0.0.1:8705", "http://127.0.0.1:8706")
+    telegram_url: str = "https://api.telegram.org/bot"
+    telegram_token: SecretStr = SecretStr("")
+
+    keystore: Path = Path(".rooms/keystore.json")
+    keystore_passphrase: SecretStr = SecretStr("")
+
+    venue_urls: dict[str, str] = Field(default_factory=dict)
+    """Source name to its websocket address; a source that is not named uses its public one."""
+    standing_feeds: tuple[str, ...] = ()
+    """Feeds that are wanted with no room on them too."""
+    quorum: int | None = None
+    """Overrides how many sources must agree, for a place that has fewer."""
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = 8701
+
+    limits: RoomLimits = RoomLimits()
+    withdrawals: WithdrawalLimits = WithdrawalLimits()
+    deposit_lamports_min: Lamports = Lamports(5_000_000)
+    deposit_sweep_ms: int = 15_000
+    stakes_per_second: int = 1
+    """What the signer allows; intake takes no bet that could not be signed and land in time."""
+    landing_ms: int = 5_000
+    transaction_version: Literal[0, 1] = 1
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        BadSettings: with every setting that is wrong and what is expected.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX)
+        and name not in _NOT_SETTINGS
+        and name.upper().partition("__")[0] not in known
+    )
+    if unknown:
+        raise BadSettings(f"unknown settings: {', '.join(unknown)}; see docs/settings.md")
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = (
+            f"{PREFIX}{'__'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise BadSettings("; ".join(lines)) from None

@@ -1,0 +1,302 @@
+"""Methods: what a bot may call, by name, and what each call does.
+
+In        a bot, a method's name in any case, and the parameters of the call.
+Out       the result that the Bot API answers, sometimes with a description.
+Promises  a call does all it says or nothing; its refusals read as Telegram's.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.telegram.chats import TEXT_MAX, Chats
+from sandbox.telegram.entities import Entity, read_text, trim
+from sandbox.telegram.files import Files
+from sandbox.telegram.markup import read_markup
+from sandbox.telegram.parameters import Parameters
+from sandbox.telegram.profiles import Answer, Profiles
+from sandbox.telegram.records import Json, Records
+from sandbox.telegram.refusals import BotApiError, bad_request
+from sandbox.telegram.updates import Updates
+
+CAPTION_MAX = 1024
+ENTITIES_MAX = 100
+ACTIONS = {
+    "typing",
+    "upload_photo",
+    "record_video",
+    "upload_video",
+    "record_voice",
+    "upload_voice",
+    "upload_document",
+    "choose_sticker",
+    "find_location",
+    "record_video_note",
+    "upload_video_note",
+}
+# Accepted and without effect on anything a person sees here.
+HARMLESS = (
+    "setChatMenuButton",
+    "setMyDefaultAdministratorRights",
+    "setMessageReaction",
+    "pinChatMessage",
+    "unpinChatMessage",
+    "unpinAllChatMessages",
+)
+
+_NO_GIFTS = {
+    "unlimited_gifts": False,
+    "limited_gifts": False,
+    "unique_gifts": False,
+    "premium_subscription": False,
+    "gifts_from_channels": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of one bot."""
+
+    bot_id: int
+    parameters: Parameters
+
+    def chat_id(self) -> int:
+        """Read which private chat the call is about."""
+        text = self.parameters.text("chat_id")
+        if not text:
+            raise bad_request("chat_id is empty")
+        if not text.lstrip("-").isdigit():
+            raise bad_request("chat not found")
+        return int(text)
+
+
+class Methods:
+    """Do what bots call."""
+
+    def __init__(self, records: Records, chats: Chats, updates: Updates, files: Files) -> None:
+        self._chats = chats
+        self._updates = updates
+        self._files = files
+        self.profiles = Profiles(records, chats, updates)
+        self._by_name: dict[str, Callable[[Call], Any]] = {
+            "sendmessage": self._send_message,
+            "sendphoto": self._send_photo,
+            "senddocument": self._send_document,
+            "sendchataction": self._send_chat_action,
+            "editmessagetext": self._edit_text,
+            "editmessagecaption": self._edit_caption,
+            "editmessagemedia": self._edit_media,
+            "editmessagereplymarkup": self._edit_markup,
+            "deletemessage": self._delete_message,
+            "deletemessages": self._delete_messages,
+            "answercallbackquery": self._answer_callback,
+            "getchat": self._get_chat,
+            "getchatmember": self._get_chat_member,
+            "getfile": self._get_file,
+            "getupdates": self._get_updates,
+            **{name.lower(): _on_bot(act) for name, act in self.profiles.methods().items()},
+            **{name.lower(): lambda _: True for name in HARMLESS},
+        }
+
+    async def call(self, bot_id: int, name: str, parameters: Parameters) -> Answer:
+        """Do one call and answer its result.
+
+        Raises:
+            BotApiError: with the status and the words that Telegram would answer.
+        """
+        act = self._by_name.get(name.lower())
+        if act is None:
+            raise BotApiError(404, "Not Found: method not found")
+        result = act(Call(bot_id, parameters))
+        if isinstance(result, Awaitable):
+            result = await result
+        return result if isinstance(result, Answer) else Answer(result)
+
+    def _send_message(self, call: Call) -> Json:
+        return self._post(call, _text(call.parameters))
+
+    def _send_photo(self, call: Call) -> Json:
+        self._chats.require_open(call.bot_id, call.chat_id())
+        photo = self._files.photo(call.parameters, call.parameters.text("photo"), "photo")
+        return self._post(call, {"photo": photo, **_caption(call.parameters.values)})
+
+    def _send_document(self, call: Call) -> Json:
+        self._chats.require_open(call.bot_id, call.chat_id())
+        document = self._files.document(
+            call.parameters, call.parameters.text("document"), "document"
+        )
+        return self._post(call, {"document": document, **_caption(call.parameters.values)})
+
+    def _post(self, call: Call, content: Json) -> Json:
+        parameters = call.parameters
+        reply = parameters.json("reply_parameters") or {}
+        reply_to = reply.get("message_id", parameters.whole("reply_to_message_id"))
+        optional = reply.get(
+            "allow_sending_without_reply", parameters.flag("allow_sending_without_reply")
+        )
+        return self._chats.post(
+            call.bot_id,
+            call.chat_id(),
+            content,
+            read_markup(parameters.json("reply_markup")),
+            reply_to,
+            reply_must_exist=not optional,
+        )
+
+    def _send_chat_action(self, call: Call) -> bool:
+        action = call.parameters.text("action")
+        if action not in ACTIONS:
+            raise bad_request("wrong parameter action in request")
+        self._chats.act(call.bot_id, call.chat_id(), action)
+        return True
+
+    def _edit_text(self, call: Call) -> Json:
+        content = _text(call.parameters)
+
+        def change(message: Json) -> Json:
+            if "text" not in message:
+                raise bad_request("there is no text in the message to edit")
+            return _without(message, "text", "entities", "link_preview_options") | content
+
+        return self._edit(call, change)
+
+    def _edit_caption(self, call: Call) -> Json:
+        content = _caption(call.parameters.values)
+
+        def change(message: Json) -> Json:
+            if "text" in message:
+                raise bad_request("there is no caption in the message to edit")
+            return _without(message, "caption", "caption_entities") | content
+
+        return self._edit(call, change)
+
+    def _edit_media(self, call: Call) -> Json:
+        media = call.parameters.json("media")
+        if not isinstance(media, dict) or not media.get("type"):
+            raise bad_request("can't parse InputMedia: expected an Object")
+        content: Json
+        if media["type"] == "photo":
+            content = {"photo": self._files.photo(call.parameters, media.get("media"), "media")}
+        elif media["type"] == "document":
+            content = {
+                "document": self._files.document(call.parameters, media.get("media"), "media")
+            }
+        else:
+            raise bad_request("type of InputMedia is not one that is shown here")
+        content |= _caption(media)
+        dropped = ("text", "entities", "link_preview_options", "photo", "document")
+
+        def change(message: Json) -> Json:
+            return _without(message, *dropped, "caption", "caption_entities") | content
+
+        return self._edit(call, change)
+
+    def _edit_markup(self, call: Call) -> Json:
+        return self._edit(call, lambda message: message)
+
+    def _edit(self, call: Call, change: Callable[[Json], Json]) -> Json:
+        inline = read_markup(call.parameters.json("reply_markup")).inline
+
+        def change_all(message: Json) -> Json:
+            # An edit that names no keyboard takes the old one away.
+            new = _without(change(message), "reply_markup")
+            return new | {"reply_markup": inline} if inline else new
+
+        message_id = call.parameters.whole("message_id")
+        return self._chats.edit(call.bot_id, call.chat_id(), message_id, change_all)
+
+    def _delete_message(self, call: Call) -> bool:
+        self._chats.delete(call.bot_id, call.chat_id(), call.parameters.whole("message_id"))
+        return True
+
+    def _delete_messages(self, call: Call) -> bool:
+        for message_id in call.parameters.json("message_ids") or []:
+            try:
+                self._chats.delete(call.bot_id, call.chat_id(), message_id)
+            except BotApiError as error:
+                # Telegram skips what it does not find.
+                if error.description != "Bad Request: message to delete not found":
+                    raise
+        return True
+
+    def _answer_callback(self, call: Call) -> bool:
+        self._chats.answer(
+            call.bot_id,
+            call.parameters.text("callback_query_id") or "",
+            call.parameters.text("text") or "",
+            call.parameters.text("url") or "",
+            alert=call.parameters.flag("show_alert"),
+        )
+        return True
+
+    def _get_chat(self, call: Call) -> Json:
+        self._chats.person_user(call.bot_id, call.chat_id())
+        return self._chats.chat_object(call.chat_id()) | {
+            "accent_color_id": 0,
+            "max_reaction_count": 11,
+            "accepted_gift_types": _NO_GIFTS,
+        }
+
+    def _get_chat_member(self, call: Call) -> Json:
+        person = self._chats.person_user(call.bot_id, call.chat_id())
+        user_id = call.parameters.whole("user_id")
+        if user_id == call.bot_id:
+            person = self._chats.bot_user(call.bot_id)
+        elif user_id != call.chat_id():
+            raise bad_request("PARTICIPANT_ID_INVALID")
+        return {"user": person, "status": "member"}
+
+    def _get_file(self, call: Call) -> Json:
+        return self._files.described(call.parameters.text("file_id") or "")
+
+    async def _get_updates(self, call: Call) -> list[Json]:
+        self.profiles.keep_allowed_updates(call.bot_id, call.parameters)
+        limit = call.parameters.whole("limit")
+        return await self._updates.poll(
+            call.bot_id,
+            call.parameters.whole("offset") or 0,
+            100 if limit is None else limit,
+            call.parameters.whole("timeout") or 0,
+        )
+
+
+def _on_bot(act: Callable[[int, Parameters], Any]) -> Callable[[Call], Any]:
+    return lambda call: act(call.bot_id, call.parameters)
+
+
+def _text(parameters: Parameters) -> Json:
+    text, entities = _read(parameters.values, "text", "entities")
+    if not text:
+        raise bad_request("message text is empty")
+    if len(text) > TEXT_MAX or len(entities) > ENTITIES_MAX:
+        raise bad_request("message is too long")
+    content: Json = {"text": text}
+    if entities:
+        content["entities"] = entities
+    preview = parameters.json("link_preview_options")
+    if parameters.flag("disable_web_page_preview"):
+        preview = {"is_disabled": True}
+    if preview:
+        content["link_preview_options"] = preview
+    return content
+
+
+def _caption(values: dict[str, Any]) -> Json:
+    text, entities = _read(values, "caption", "caption_entities")
+    if len(text) > CAPTION_MAX or len(entities) > ENTITIES_MAX:
+        raise bad_request("message caption is too long")
+    content: Json = {"caption": text} if text else {}
+    return content | ({"caption_entities": entities} if entities else {})
+
+
+def _read(values: dict[str, Any], name: str, entities_name: str) -> tuple[str, list[Entity]]:
+    source = values.get(name)
+    text = source if isinstance(source, str) else ""
+    given = Parameters(values).json(entities_name)
+    if not values.get("parse_mode") and isinstance(given, list):
+        return trim(text, given)
+    return read_text(text, values.get("parse_mode"))
+
+
+def _without(message: Json, *names: str) -> Json:
+    return {name: value for name, value in message.items() if name not in names}

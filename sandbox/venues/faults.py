@@ -1,0 +1,86 @@
+"""Faults: what a venue does wrong on request.
+
+In        what it is about to publish.
+Out       the same held back, twice, in another order, or spoilt.
+Promises  the same requests spoil the same frames in the same way.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from sandbox.venues.session import Told
+
+_PRICE = re.compile(r'"(p|px|price)":"?([0-9.]+)"?')
+
+
+def _with_price(spoil: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: _PRICE.sub(lambda found: f'"{found[1]}":{spoil(found[2])}', text)
+
+
+SPOILERS: tuple[Callable[[str], str], ...] = (
+    lambda text: text[: len(text) // 2],
+    _with_price(lambda _: '"0"'),
+    _with_price(lambda price: f'"-{price}"'),
+    _with_price(lambda _: '"NaN"'),
+    _with_price(lambda _: '"1e3"'),
+    _with_price(lambda price: f'"9999{price}"'),
+    _with_price(lambda _: "null"),
+    _with_price(lambda _: "true"),
+    _with_price(lambda price: f'["{price}"]'),
+    lambda _: "",
+    lambda _: "[]",
+    lambda _: "<html>502 Bad Gateway</html>",
+    lambda text: text.replace('"', "'"),
+    lambda _: '{"x":' * 2_000,
+    lambda text: text[:-1],
+)
+
+
+class Faults:
+    """One venue's faults, now."""
+
+    def __init__(self) -> None:
+        self._spoil_count = 0
+        self._spoilt = 0
+        self._throttled_until = self._doubled_until = self._reordered_until = 0
+        self._held: list[Told] = []
+
+    def spoil(self, count: int) -> None:
+        """Spoil the next so many frames."""
+        self._spoil_count += count
+
+    def throttle(self, until_at: int) -> None:
+        """Hold everything back until then, and send it all at once."""
+        self._throttled_until = until_at
+
+    def duplicate(self, until_at: int) -> None:
+        """Send everything twice."""
+        self._doubled_until = until_at
+
+    def reorder(self, until_at: int) -> None:
+        """Send frames in pairs, the later one first."""
+        self._reordered_until = until_at
+
+    def apply(self, published: Iterable[Told], now: int) -> list[Told]:
+        """Return what is really sent now."""
+        told = [*self._held, *published]
+        self._held = []
+        if now < self._throttled_until:
+            self._held = told
+            return []
+        if now < self._reordered_until:
+            if len(told) % 2:
+                self._held = [told.pop()]
+            told = [each for pair in zip(told[1::2], told[::2], strict=True) for each in pair]
+        if now < self._doubled_until:
+            told = [each for each in told for _ in range(2)]
+        return [self._spoil(each) for each in told]
+
+    def _spoil(self, told: Told) -> Told:
+        if not self._spoil_count:
+            return told
+        self._spoil_count -= 1
+        spoil = SPOILERS[self._spoilt % len(SPOILERS)]
+        self._spoilt += 1
+        return replace(told, text=spoil(told.text))

@@ -1,0 +1,86 @@
+"""Addresses: which Solana addresses are ours, and whose.
+
+In        addresses that custody derived from who somebody is.
+Out       who owns an address; what the ledger says lies at each.
+Promises  insert only: an address never changes hands.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rooms.units import Address, Lamports
+from storage.connections import Connection
+from storage.sql import queries
+
+SQL = queries("addresses")
+
+AddressKind = Literal["user", "vault", "treasury", "fee_payer"]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddress:
+    """An address of ours: a person's, a room's vault, or the operator's."""
+
+    address: Address
+    kind: AddressKind
+    user: int | None = None
+    room: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The operator's two addresses."""
+
+    treasury: Address
+    fee_payer: Address
+
+
+async def people_without(connection: Connection) -> list[int]:
+    """Return people who have no address yet."""
+    return [row["id"] for row in await connection.fetch(SQL["people_without"])]
+
+
+async def rooms_without(connection: Connection) -> list[int]:
+    """Return drafts that have no vault yet."""
+    return [row["id"] for row in await connection.fetch(SQL["rooms_without"])]
+
+
+async def insert(connection: Connection, addresses: Sequence[OwnAddress]) -> list[Address]:
+    """Write addresses down; return those that were not there."""
+    rows = await connection.fetch(
+        SQL["insert"],
+        [each.address for each in addresses],
+        [each.kind for each in addresses],
+        [each.user for each in addresses],
+        [each.room for each in addresses],
+    )
+    return [row["address"] for row in rows]
+
+
+async def operator(connection: Connection) -> Operator | None:
+    """Return the operator's addresses, or None before custody has written them."""
+    found = {row["kind"]: row["address"] for row in await connection.fetch(SQL["of_operator"])}
+    if len(found) < 2:
+        return None
+    return Operator(Address(found["treasury"]), Address(found["fee_payer"]))
+
+
+async def owners(
+    connection: Connection, addresses: Sequence[Address]
+) -> Mapping[Address, OwnAddress]:
+    """Say whose each address is; one that is not ours is left out."""
+    rows = await connection.fetch(SQL["keys"], list(addresses))
+    return {
+        row["address"]: OwnAddress(row["address"], row["kind"], row["user_id"], row["room_id"])
+        for row in rows
+    }
+
+
+async def with_balances(connection: Connection) -> dict[OwnAddress, Lamports]:
+    """Return every address of ours with what the ledger says lies there."""
+    rows = await connection.fetch(SQL["with_balances"])
+    return {
+        OwnAddress(row["address"], row["kind"], row["user_id"]): Lamports(row["lamports"])
+        for row in rows
+    }

@@ -1,0 +1,25 @@
+-- Addresses of ours: written once by custody, never changed.
+
+-- people_without() -> user ids that have no address yet
+SELECT u.id FROM users u LEFT JOIN addresses a ON a.user_id = u.id
+WHERE a.address IS NULL ORDER BY u.id LIMIT 500;
+
+-- rooms_without() -> drafts that have no vault yet
+SELECT r.id FROM rooms r LEFT JOIN addresses a ON a.room_id = r.id
+WHERE r.state = 'DRAFT' AND a.address IS NULL ORDER BY r.id LIMIT 500;
+
+-- insert(addresses, kinds, user ids, room ids) -> the addresses that are new
+INSERT INTO addresses (address, kind, user_id, room_id)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+ON CONFLICT (address) DO NOTHING
+RETURNING address;
+
+-- of_operator() -> kind and address of treasury and fee payer
+SELECT kind, address FROM addresses WHERE kind IN ('treasury', 'fee_payer');
+
+-- keys(addresses) -> who each address belongs to, for the signer's paths
+SELECT address, kind, user_id, room_id FROM addresses WHERE address = ANY($1::text[]);
+
+-- with_balances() -> every address of ours and what the ledger says lies there
+SELECT a.address, a.kind, a.user_id, coalesce(c.balance, 0) AS lamports
+FROM addresses a LEFT JOIN accounts c ON c.name = 'chain:' || a.address;

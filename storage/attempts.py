@@ -1,0 +1,281 @@
+"""Attempts: signings of transfers, from the plan to the receipt.
+
+In        planned transfers; what was signed; what became of it.
+Out       what is due; what is live; the rows that a fate changes.
+Promises  a transfer has at most one live attempt (a unique index refuses a second); bytes are
+          committed before anybody may send them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from asyncpg import Record
+
+from rooms.room import Outcome, Side
+from rooms.transfer import TransferKind
+from rooms.units import Address, BlockHeight, Lamports, Signature, Slot, UnixMs
+from storage.connections import Connection
+from storage.sql import queries
+
+SQL = queries("attempts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTransfer:
+    """Lamports that must move on chain.
+
+    Attributes:
+        subject: the stake's or the withdrawal's id; None for payouts and shares.
+        user: whose money it is; None for shares.
+        alone: a batch with it was refused, so it is signed by itself.
+    """
+
+    id: int
+    kind: TransferKind
+    room: int | None
+    user: int | None
+    subject: int | None
+    source: Address
+    destination: Address
+    lamports: Lamports
+    alone: bool
+    refused_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueTransfer:
+    """A planned transfer with what its memo says."""
+
+    transfer: PlannedTransfer
+    side: Side | None
+    outcome: Outcome | None
+    evidence_hash: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTransfer:
+    """A transfer of an attempt, and whether it may still be signed anew."""
+
+    transfer: PlannedTransfer
+    may_sign: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveAttempt:
+    """A signing whose fate is open."""
+
+    id: int
+    signature: Signature
+    raw: bytes
+    last_valid_height: BlockHeight
+    context_slot: Slot
+    sent_at: UnixMs | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRoom:
+    """What a landed stake is judged by."""
+
+    cut_at: UnixMs
+    sealed: bool
+
+
+async def due(connection: Connection, limit: int) -> list[DueTransfer]:
+    """Return planned transfers, the nearest cut first."""
+    return [
+        DueTransfer(
+            transfer=_planned(row),
+            side=Side(row["side"]) if row["side"] else None,
+            outcome=Outcome(row["settled_outcome"]) if row["settled_outcome"] else None,
+            evidence_hash=row["evidence_hash"],
+        )
+        for row in await connection.fetch(SQL["due"], limit)
+    ]
+
+
+async def overdue(connection: Connection, limit: int) -> list[PlannedTransfer]:
+    """Claim planned transfers whose last moment for signing has passed."""
+    return [_planned(row) for row in await connection.fetch(SQL["overdue"], limit)]
+
+
+async def has_settled_memo(connection: Connection, room: int) -> bool:
+    """Say whether the room's settlement memo has landed or still may."""
+    return bool(await connection.fetchval(SQL["has_settled_memo"], room))
+
+
+async def floors(connection: Connection, addresses: Sequence[Address]) -> dict[Address, Lamports]:
+    """Return the operator's rent minimum under each address, laid or on its way."""
+    rows = await connection.fetch(SQL["floors"], list(addresses))
+    return {row["address"]: Lamports(row["lamports"]) for row in rows}
+
+
+async def write_down(
+    connection: Connection,
+    *,
+    signature: Signature,
+    raw: bytes,
+    last_valid_height: BlockHeight,
+    context_slot: Slot,
+    fee_payer: Address,
+    memo: str,
+    transfers: Sequence[int],
+    floors: Sequence[tuple[Address, Lamports]],
+) -> int | None:
+    """Write a signing down with its transfers and floors; None when a transfer is taken already."""
+    taken = await connection.fetch(SQL["take_up"], list(transfers))
+    if len(taken) != len(transfers):
+        return None
+    attempt: int = await connection.fetchval(
+        SQL["insert"], signature, raw, last_valid_height, context_slot, fee_payer, memo
+    )
+    await connection.execute(SQL["link"], attempt, list(transfers))
+    await connection.execute(
+        SQL["link_floors"],
+        attempt,
+        [address for address, _ in floors],
+        [lamports for _, lamports in floors],
+    )
+    return attempt
+
+
+async def live(connection: Connection) -> list[LiveAttempt]:
+    """Return every attempt whose fate is open, the oldest first."""
+    return [
+        LiveAttempt(
+            id=row["id"],
+            signature=Signature(row["signature"]),
+            raw=row["raw"],
+            last_valid_height=BlockHeight(row["last_valid_height"]),
+            context_slot=Slot(row["context_slot"]),
+            sent_at=row["sent_at"],
+        )
+        for row in await connection.fetch(SQL["live"])
+    ]
+
+
+async def note_sent(connection: Connection, attempts: Sequence[int]) -> None:
+    """Note the first time that attempts were handed to a provider."""
+    await connection.execute(SQL["note_sent"], list(attempts))
+
+
+async def lock(connection: Connection, attempt: int) -> bool:
+    """Lock an attempt; say whether its fate is still open."""
+    return await connection.fetchrow(SQL["lock"], attempt) is not None
+
+
+async def transfers_of(connection: Connection, attempt: int) -> list[OpenTransfer]:
+    """Lock and return an attempt's transfers."""
+    rows = await connection.fetch(SQL["transfers_of"], attempt)
+    return [OpenTransfer(transfer=_planned(row), may_sign=row["may_sign"]) for row in rows]
+
+
+async def floors_of(connection: Connection, attempt: int) -> list[tuple[Address, Lamports]]:
+    """Return the rent minimums that an attempt brings along."""
+    rows = await connection.fetch(SQL["floors_of"], attempt)
+    return [(Address(row["address"]), Lamports(row["lamports"])) for row in rows]
+
+
+async def finish(
+    connection: Connection,
+    attempt: int,
+    state: str,
+    *,
+    slot: Slot | None = None,
+    block_at: UnixMs | None = None,
+    fee: Lamports | None = None,
+    error: str | None = None,
+) -> None:
+    """Write an attempt's end down; its transfers are free for what follows."""
+    await connection.execute(SQL["finish"], attempt, state, slot, block_at, fee, error)
+    await connection.execute(SQL["unlink"], attempt)
+
+
+async def land(connection: Connection, transfers: Sequence[int]) -> None:
+    """Note that transfers have landed for good."""
+    await connection.execute(SQL["land"], list(transfers))
+
+
+async def release(connection: Connection, transfers: Sequence[int]) -> None:
+    """Note that transfers will never move."""
+    await connection.execute(SQL["release"], list(transfers))
+
+
+async def plan_again(
+    connection: Connection, transfers: Sequence[int], *, refused: bool, alone: bool
+) -> None:
+    """Have transfers signed anew, by themselves when their batch was refused."""
+    await connection.execute(SQL["plan_again"], list(transfers), int(refused), alone)
+
+
+async def are_ours(connection: Connection, signatures: Sequence[Signature]) -> set[Signature]:
+    """Return which of these signatures are attempts of ours."""
+    rows = await connection.fetch(SQL["are_ours"], list(signatures))
+    return {Signature(row["signature"]) for row in rows}
+
+
+async def lock_room(connection: Connection, room: int) -> JudgedRoom:
+    """Lock a room and return what a landed stake is judged by."""
+    row = await connection.fetchrow(SQL["lock_room"], room)
+    assert row is not None, "a stake's room exists"
+    return JudgedRoom(UnixMs(row["cut_at"]), row["sealed_at"] is not None)
+
+
+async def land_stake(
+    connection: Connection, stake: int, *, in_time: bool, landed_at: UnixMs, slot: Slot
+) -> Side:
+    """Note when a stake landed and whether it counts."""
+    side = await connection.fetchval(
+        SQL["land_stake"], stake, "LANDED" if in_time else "MISSED", landed_at, slot
+    )
+    assert side is not None, "a stake lands once"
+    return Side(side)
+
+
+async def release_stake(connection: Connection, stake: int) -> None:
+    """Note that a stake will never land."""
+    released = await connection.fetchval(SQL["release_stake"], stake)
+    assert released is not None, "only a held stake is released"
+
+
+async def pool(connection: Connection, room: int) -> tuple[Lamports, Lamports]:
+    """Return what has landed in time on YES and on NO."""
+    row = await connection.fetchrow(SQL["pool"], room)
+    assert row is not None, "an aggregate has a row"
+    return Lamports(row["yes"]), Lamports(row["no"])
+
+
+async def end_withdrawal(connection: Connection, withdrawal: int, state: str) -> None:
+    """Note how a withdrawal ended."""
+    await connection.execute(SQL["end_withdrawal"], withdrawal, state)
+
+
+async def shares(connection: Connection, room: int) -> tuple[Lamports, list[tuple[int, Lamports]]]:
+    """Return the house's part of a settlement and each earner's."""
+    row = await connection.fetchrow(SQL["shares"], room)
+    assert row is not None, "shares follow a settlement"
+    return Lamports(row["house"]), [(int(user), Lamports(part)) for user, part in row["shares"]]
+
+
+async def pay_room(connection: Connection, room: int) -> bool:
+    """Note that nothing of a room can still move; say whether that is so just now."""
+    return await connection.fetchval(SQL["pay_room"], room) is not None
+
+
+def _planned(row: Record) -> PlannedTransfer:
+    return PlannedTransfer(
+        id=row["id"],
+        kind=TransferKind(row["kind"]),
+        room=row["room_id"],
+        user=row["user_id"],
+        subject=row["subject_id"],
+        source=Address(row["from_address"]),
+        destination=Address(row["to_address"]),
+        lamports=Lamports(row["lamports"]),
+        alone=row["alone"],
+        refused_count=row["refused_count"],
+    )
+
+
+async def side_of(connection: Connection, stake: int) -> Side:
+    """Return the side that a stake is on."""
+    return Side(await connection.fetchval(SQL["side_of"], stake))

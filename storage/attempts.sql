@@ -1,0 +1,128 @@
+-- Attempts: signings of transfers, from the plan to the receipt.
+
+-- due(limit) -> planned transfers, the nearest cut first
+SELECT t.id, t.key, t.kind, t.room_id, t.user_id, t.subject_id, t.from_address, t.to_address,
+       t.lamports, t.alone, t.refused_count, s.side, r.outcome, r.void_reason, e.evidence_hash,
+       e.outcome AS settled_outcome
+FROM transfers t
+LEFT JOIN stakes s ON t.kind = 'stake' AND s.id = t.subject_id
+LEFT JOIN rooms r ON r.id = t.room_id
+LEFT JOIN settlements e ON e.room_id = t.room_id
+WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
+  AND (t.sign_by IS NULL OR t.sign_by > now_ms())
+ORDER BY t.due_at, t.id
+LIMIT $1;
+
+-- overdue(limit) -> planned transfers whose last moment for signing has passed
+SELECT id, kind, room_id, user_id, subject_id, from_address, to_address, lamports, alone,
+       refused_count
+FROM transfers
+WHERE state = 'PLANNED' AND sign_by <= now_ms()
+ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
+
+-- has_settled_memo(room) -> whether the room's settlement memo has landed or still may
+SELECT EXISTS (
+    SELECT FROM attempts a
+    JOIN attempt_transfers l ON l.attempt_id = a.id
+    JOIN transfers t ON t.id = l.transfer_id
+    WHERE t.room_id = $1 AND a.memo LIKE 'r1 settled %' AND a.state IN ('SIGNED', 'LANDED')
+) AS there;
+
+-- floors(addresses) -> what lies under each, laid or on its way
+SELECT a AS address,
+       coalesce((SELECT balance FROM accounts WHERE name = 'floor:' || a), 0)
+       + coalesce((SELECT sum(f.lamports) FROM attempt_floors f JOIN attempts t ON t.id = f.attempt_id
+                   WHERE f.address = a AND t.state = 'SIGNED'), 0)::bigint AS lamports
+FROM unnest($1::text[]) a;
+
+-- insert(signature, raw, last valid height, context slot, fee payer, memo) -> id
+INSERT INTO attempts (signature, raw, last_valid_height, context_slot, fee_payer, memo)
+VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING id;
+
+-- link(attempt, transfers) -> nothing
+INSERT INTO attempt_transfers (attempt_id, transfer_id)
+SELECT $1, unnest($2::bigint[]);
+
+-- link_floors(attempt, addresses, lamports) -> nothing
+INSERT INTO attempt_floors (attempt_id, address, lamports)
+SELECT $1, a, l FROM unnest($2::text[], $3::bigint[]) t (a, l);
+
+-- take_up(transfers) -> ids of those that were still planned
+UPDATE transfers SET state = 'ATTEMPTED' WHERE id = ANY($1::bigint[]) AND state = 'PLANNED'
+RETURNING id;
+
+-- live() -> attempts whose fate is open
+SELECT id, signature, raw, last_valid_height, context_slot, sent_at
+FROM attempts WHERE state = 'SIGNED' ORDER BY id;
+
+-- note_sent(attempts) -> nothing
+UPDATE attempts SET sent_at = now_ms() WHERE id = ANY($1::bigint[]) AND sent_at IS NULL;
+
+-- lock(attempt) -> the attempt, when its fate is still open
+SELECT id, signature, fee_payer FROM attempts WHERE id = $1 AND state = 'SIGNED' FOR UPDATE;
+
+-- transfers_of(attempt) -> its transfers
+SELECT t.id, t.key, t.kind, t.room_id, t.user_id, t.subject_id, t.from_address, t.to_address,
+       t.lamports, t.alone, t.refused_count,
+       (t.sign_by IS NULL OR t.sign_by > now_ms()) AS may_sign
+FROM transfers t JOIN attempt_transfers l ON l.transfer_id = t.id
+WHERE l.attempt_id = $1 ORDER BY t.id FOR UPDATE OF t;
+
+-- floors_of(attempt) -> the rent minimums that it brings along
+SELECT address, lamports FROM attempt_floors WHERE attempt_id = $1 ORDER BY address;
+
+-- finish(attempt, state, slot, block_at, fee, error) -> nothing
+UPDATE attempts
+SET state = $2, slot = $3, block_at = $4, fee_lamports = $5, error = $6, ended_at = now_ms()
+WHERE id = $1;
+
+-- unlink(attempt) -> nothing
+UPDATE attempt_transfers SET live = false WHERE attempt_id = $1;
+
+-- land(transfers) -> nothing
+UPDATE transfers SET state = 'LANDED', ended_at = now_ms() WHERE id = ANY($1::bigint[]);
+
+-- release(transfers) -> nothing
+UPDATE transfers SET state = 'RELEASED', ended_at = now_ms() WHERE id = ANY($1::bigint[]);
+
+-- plan_again(transfers, refused, alone) -> nothing
+UPDATE transfers
+SET state = 'PLANNED', refused_count = refused_count + $2::int, alone = alone OR $3,
+    not_before = CASE WHEN $2::int = 0 THEN 0
+                      ELSE now_ms() + least(60000, 250 << least(refused_count, 8)) END
+WHERE id = ANY($1::bigint[]);
+
+-- are_ours(signatures) -> those that are attempts of ours
+SELECT signature FROM attempts WHERE signature = ANY($1::text[]);
+
+-- lock_room(room) -> what a landed stake is judged by
+SELECT cut_at, sealed_at, state, outcome FROM rooms WHERE id = $1 FOR UPDATE;
+
+-- land_stake(stake, state, landed_at, slot) -> the stake
+UPDATE stakes SET state = $2, landed_at = $3, landed_slot = $4
+WHERE id = $1 AND state = 'HELD' RETURNING side;
+
+-- release_stake(stake) -> the stake
+UPDATE stakes SET state = 'RELEASED' WHERE id = $1 AND state = 'HELD' RETURNING id;
+
+-- pool(room) -> what has landed on each side in time
+SELECT coalesce(sum(lamports) FILTER (WHERE side = 'YES'), 0)::bigint AS yes,
+       coalesce(sum(lamports) FILTER (WHERE side = 'NO'), 0)::bigint AS no
+FROM stakes WHERE room_id = $1 AND state = 'LANDED';
+
+-- end_withdrawal(withdrawal, state) -> nothing
+UPDATE withdrawals SET state = $2 WHERE id = $1;
+
+-- shares(room) -> the house's part and each earner's
+SELECT house, shares FROM settlements WHERE room_id = $1;
+
+-- pay_room(room) -> the room, when nothing of it can still move
+UPDATE rooms SET state = 'PAID', paid_at = now_ms()
+WHERE id = $1 AND state = 'SETTLED'
+  AND NOT EXISTS (SELECT FROM transfers
+                  WHERE room_id = $1 AND state IN ('PLANNED', 'ATTEMPTED'))
+RETURNING id;
+
+-- side_of(stake) -> its side
+SELECT side FROM stakes WHERE id = $1;

@@ -1,0 +1,6 @@
+-- begin(person, state) -> nothing
+INSERT INTO conversations (user_id, state) VALUES ($1, $2)
+ON CONFLICT (user_id) DO UPDATE SET state = $2, changed_at = now_ms();
+
+-- end(person) -> nothing
+DELETE FROM conversations WHERE user_id = $1;

@@ -1,0 +1,63 @@
+"""Feed seconds: one row a feed a second, and what a worker needs to go on from there.
+
+In        a second that a feed's log has left, and how far the log had been read by then.
+Out       the memory and the position to go on from; whether a feed is warm.
+Promises  the same second of the same log is the same row, however often it is stored.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from rooms.feed_log import Memory, SecondClosed
+from storage.connections import Connection
+from storage.sql import queries
+
+SQL: Final = queries("feed_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How far a feed's log was handled, and what was remembered there.
+
+    Attributes:
+        log_position: the offset of the last message handled.
+    """
+
+    log_position: int
+    memory: Memory
+
+
+async def store(
+    connection: Connection, feed: str, second: SecondClosed, *, log_position: int
+) -> None:
+    """Store a second; ``log_position`` is the offset of the last message handled in it."""
+    await connection.execute(
+        SQL["store"],
+        feed,
+        second.second_at,
+        second.low,
+        second.high,
+        second.last,
+        second.changes,
+        msgspec.to_builtins(second.silence),
+        log_position,
+        msgspec.to_builtins(second.memory),
+    )
+
+
+async def newest(connection: Connection, feeds: Iterable[str]) -> dict[str, Stored]:
+    """Return where each feed's log was left; a feed that was never heard is not in it."""
+    rows = await connection.fetch(SQL["newest"], list(feeds))
+    return {
+        row["feed"]: Stored(row["log_position"], msgspec.convert(row["memory"], Memory))
+        for row in rows
+    }
+
+
+async def warm(connection: Connection, feed: str, warm_ms: int) -> bool:
+    """Say whether a feed has had an index price for so long without a silence."""
+    is_warm: bool = await connection.fetchval(SQL["warm"], feed, warm_ms)
+    return is_warm

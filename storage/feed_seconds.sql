@@ -1,0 +1,32 @@
+-- store(feed, second, low, high, last, changes, silence, position, memory) -> nothing
+INSERT INTO feed_seconds
+    (feed, second_at, low, high, last, changes, silence, log_position, memory)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+ON CONFLICT (feed, second_at) DO UPDATE
+SET low = EXCLUDED.low,
+    high = EXCLUDED.high,
+    last = EXCLUDED.last,
+    changes = EXCLUDED.changes,
+    silence = EXCLUDED.silence,
+    log_position = EXCLUDED.log_position,
+    memory = EXCLUDED.memory;
+
+-- newest(feeds) -> the last row of each feed that has one
+SELECT s.feed, s.log_position, s.memory
+FROM unnest($1::text[]) AS f (name)
+CROSS JOIN LATERAL (
+    SELECT feed, log_position, memory
+    FROM feed_seconds
+    WHERE feed = f.name
+    ORDER BY second_at DESC
+    LIMIT 1
+) s;
+
+-- warm(feed, milliseconds) -> whether every second of that time until now ended with an index price
+-- The second that runs now has no row yet, and the one before may still be on its way.
+SELECT count(last) >= $2::bigint / 1000
+   AND count(*) FILTER (WHERE last IS NULL OR silence IS NOT NULL) = 0
+FROM feed_seconds
+WHERE feed = $1
+  AND second_at > now_ms() - 2000 - $2::bigint - 1000
+  AND second_at <= now_ms();

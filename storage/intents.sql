@@ -1,0 +1,17 @@
+-- bet(key, person, room, side, lamports) -> id, or nothing when it was asked before
+INSERT INTO bet_requests (key, user_id, room_id, side, lamports)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (key) DO NOTHING
+RETURNING id;
+
+-- room(key, creator, feed, request) -> id, or nothing when it was asked before
+INSERT INTO room_requests (key, creator, feed, request)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (key) DO NOTHING
+RETURNING id;
+
+-- withdrawal(key, person, address, lamports) -> id, or nothing when it was asked before
+INSERT INTO withdrawals (key, user_id, to_address, lamports)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (key) DO NOTHING
+RETURNING id;

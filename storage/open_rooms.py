@@ -1,0 +1,51 @@
+"""Open rooms: the table that prices are joined with.
+
+Out       the rooms of some feeds that are not decided yet, in one statement; those long overdue.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rooms.feed_log import OpenRoom
+from rooms.room import Comparator
+from rooms.units import UnixMs
+from storage.connections import Connection
+from storage.sql import queries
+
+SQL: Final = queries("open_rooms")
+
+
+@dataclass(frozen=True, slots=True)
+class OverdueRoom:
+    """A room whose deadline passed without a decision."""
+
+    id: int
+    feed: str
+    deadline_at: UnixMs
+
+
+async def of_feeds(connection: Connection, feeds: Sequence[str]) -> dict[str, list[OpenRoom]]:
+    """Return the open rooms of each of ``feeds``, in the order of their ids."""
+    found: dict[str, list[OpenRoom]] = {feed: [] for feed in feeds}
+    for row in await connection.fetch(SQL["of_feeds"], list(feeds)):
+        found[row["feed"]].append(
+            OpenRoom(
+                id=row["id"],
+                comparator=Comparator(row["comparator"]),
+                move_bps=row["move_bps"],
+                target=row["target"],
+                opened_at=row["opened_at"],
+                lock_at=row["lock_at"],
+                watch_at=row["watch_at"],
+                deadline_at=row["deadline_at"],
+                target_wait_ms=row["target_wait_ms"],
+                gap_ms_max=row["gap_ms_max"],
+            )
+        )
+    return found
+
+
+async def overdue(connection: Connection, older_than_ms: int) -> list[OverdueRoom]:
+    """Return open rooms whose deadline lies more than ``older_than_ms`` back."""
+    return [OverdueRoom(**row) for row in await connection.fetch(SQL["overdue"], older_than_ms)]

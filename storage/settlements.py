@@ -1,0 +1,97 @@
+"""Settlements: decided pools waiting to be divided, and their divisions.
+
+In        settlements of `rooms.settlement`.
+Out       decided and sealed rooms with their stakes and the evidence of their crossing.
+Promises  a room is divided once; rooms that a person must look at are not claimed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rooms.pool import Stake
+from rooms.room import Side
+from rooms.settlement import Settlement
+from rooms.units import Address, UnixMs
+from storage.connections import Connection
+from storage.rooms import KeptRoom, kept
+from storage.sql import queries
+
+SQL: Final = queries("settlements")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decided and sealed room with all that its settlement follows from.
+
+    Attributes:
+        addresses: of the people who have a stake that counts.
+        crossing: as the stage that decided wrote it down; None where nothing was crossed.
+    """
+
+    room: KeptRoom
+    stakes: tuple[Stake, ...]
+    addresses: Mapping[int, Address]
+    crossing: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divided:
+    """A room's settlement with the fingerprint of everything that it follows from."""
+
+    room: int
+    settlement: Settlement
+    evidence_hash: str
+
+
+async def claim(connection: Connection, limit: int) -> list[Decided]:
+    """Claim decided and sealed rooms, the seal that has waited longest first."""
+    rooms = [kept(row) for row in await connection.fetch(SQL["claim"], limit)]
+    ids = [room.rule.id for room in rooms]
+    stakes: dict[int, list[Stake]] = {room: [] for room in ids}
+    addresses: dict[int, dict[int, Address]] = {room: {} for room in ids}
+    for row in await connection.fetch(SQL["stakes"], ids):
+        stakes[row["room"]].append(
+            Stake(
+                id=row["id"],
+                bet=row["bet"],
+                user=row["user"],
+                side=Side(row["side"]),
+                lamports=row["lamports"],
+                weight_bps=row["weight_bps"],
+                referrer=row["referrer"],
+            )
+        )
+        addresses[row["room"]][row["user"]] = Address(row["address"])
+    crossings = {
+        row["room"]: {key: row[key] for key in ("at", "source_at", "value", "evidence")}
+        for row in await connection.fetch(SQL["crossings"], ids)
+    }
+    return [
+        Decided(
+            room=room,
+            stakes=tuple(stakes[room.rule.id]),
+            addresses=addresses[room.rule.id],
+            crossing=crossings.get(room.rule.id),
+        )
+        for room in rooms
+    ]
+
+
+async def insert(connection: Connection, divided: Sequence[Divided]) -> UnixMs:
+    """Write settlements and the state of their rooms; return the moment."""
+    at = UnixMs(await connection.fetchval(SQL["now"]))
+    settlements = [each.settlement for each in divided]
+    await connection.execute(
+        SQL["insert"],
+        [each.room for each in divided],
+        [settlement.outcome.value for settlement in settlements],
+        [settlement.reason and settlement.reason.value for settlement in settlements],
+        [settlement.pool for settlement in settlements],
+        [settlement.house for settlement in settlements],
+        [settlement.shares for settlement in settlements],
+        [each.evidence_hash for each in divided],
+        at,
+    )
+    await connection.execute(SQL["settled"], [each.room for each in divided])
+    return at

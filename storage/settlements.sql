@@ -1,0 +1,41 @@
+-- claim(limit) -> decided and sealed rooms, the seal that has waited longest first
+-- None before there is a treasury to send the shares to, and none that a person must look at.
+SELECT r.*
+FROM rooms r
+WHERE r.state = 'DECIDED'
+  AND r.sealed_at IS NOT NULL
+  AND EXISTS (SELECT FROM addresses WHERE kind = 'treasury')
+  AND NOT EXISTS (SELECT FROM set_aside WHERE origin = 'rooms/' || r.id)
+ORDER BY r.sealed_at
+FOR NO KEY UPDATE OF r SKIP LOCKED
+LIMIT $1;
+
+-- stakes(rooms) -> the stakes that count
+SELECT s.id, s.bet_id AS bet, s.room_id AS room, s.user_id AS user, s.side, s.lamports,
+       s.weight_bps, u.referrer, a.address
+FROM stakes s
+JOIN users u ON u.id = s.user_id
+JOIN addresses a ON a.user_id = s.user_id
+WHERE s.room_id = ANY ($1::bigint[]) AND s.state = 'LANDED'
+ORDER BY s.id;
+
+-- crossings(rooms) -> their evidence
+SELECT room_id AS room, at, source_at, value, evidence
+FROM crossings
+WHERE room_id = ANY ($1::bigint[]);
+
+-- now() -> the database's clock
+SELECT now_ms();
+
+-- insert(rooms, outcomes, reasons, pools, houses, shares, evidence hashes, at) -> nothing
+INSERT INTO settlements (room_id, outcome, void_reason, pool, house, shares, evidence_hash, at)
+SELECT *, $8::bigint
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[],
+            $7::text[]);
+
+-- settled(rooms) -> nothing
+-- What the room became is what the pool allowed: no contest is a void, whatever the price did.
+UPDATE rooms r
+SET state = 'SETTLED', outcome = d.outcome, void_reason = d.void_reason, settled_at = d.at
+FROM settlements d
+WHERE r.id = ANY ($1::bigint[]) AND d.room_id = r.id;

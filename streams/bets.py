@@ -1,0 +1,230 @@
+"""Bets: the stage that takes what people ask to stake, or says why not.
+
+In        requests, in the order of asking; rooms, accounts and prices as they are now.
+Out       bets with their stakes, holds and planned transfers; what is told.
+Promises  a request is decided once, under the row of its room and the accounts of its owner; a bet
+          is in time by the database's clock; whatever is taken can be signed and land before the
+          cut; a batch is written whole, one statement for many.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from rooms import ledger
+from rooms.bet import Standing, check_bet
+from rooms.event import Event, Kind
+from rooms.refusal import Refused
+from rooms.room import Room, Side, reached
+from rooms.units import BPS_WHOLE, Bps, Lamports, UnixMs
+from rooms.weight import chance_bps, weight_bps
+from storage import bets, flags, outbox, plans, rooms
+from storage import ledger as accounts
+from storage.bets import Asked, Bet, TakenStake
+from storage.connections import Connection, transaction
+from storage.flags import Flag
+from storage.live import LivePrice
+from storage.rooms import KeptRoom
+from streams.money import Money, SigningPace
+
+log = structlog.get_logger()
+
+
+async def claim_bets(money: Money) -> int:
+    """Decide bets that are asked for; return how many."""
+    async with transaction(money.connections) as connection:
+        asked = await bets.claim(connection, money.batch_max)
+        if not asked:
+            return 0
+        # Asked for before anything but the requests is locked: Redis may be slow.
+        feeds = await bets.fixed_value_feeds(connection, {each.room for each in asked})
+        prices = await money.prices.prices_of(feeds) if feeds else {}
+        table = await _table(connection, asked, prices, money.signing)
+        for each, stake_id in zip(asked, await bets.stake_ids(connection, len(asked)), strict=True):
+            table.decide(each, stake_id)
+        await _write(connection, table)
+    log.info("bets_decided", taken=len(table.taken), refused=len(table.refused))
+    return len(asked)
+
+
+@dataclass(kw_only=True)
+class Table:
+    """What a batch of requests is decided by, kept up to date as they are allowed.
+
+    Attributes:
+        known: the bets that are there, by room and user.
+        bettors: of rooms with seats.
+        available: of people who have an address.
+        queues: how many stakes are signed before or with those of each cut.
+    """
+
+    now: UnixMs
+    is_open: bool
+    signing: SigningPace
+    prices: Mapping[str, LivePrice]
+    rooms: Mapping[int, KeptRoom]
+    known: Mapping[tuple[int, int], Bet]
+    bettors: dict[int, int]
+    available: dict[int, Lamports]
+    queues: dict[UnixMs, int]
+    taken: list[TakenStake] = field(default_factory=list)
+    refused: list[tuple[Asked, Refused]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._bets = dict(self.known)
+
+    def decide(self, asked: Asked, stake_id: int) -> None:
+        """Take a request as the stake of this id, or refuse it."""
+        try:
+            weight = self._judge(asked)
+        except Refused as refusal:
+            self.refused.append((asked, refusal))
+            return
+        self.taken.append(TakenStake(id=stake_id, asked=asked, weight_bps=weight, at=self.now))
+        pair = asked.room, asked.user
+        bet = self._bets.get(pair)
+        if bet is None:
+            bet = Bet(0, asked.side, Lamports(0))
+            self.bettors[asked.room] = self.bettors.get(asked.room, 0) + 1
+        self._bets[pair] = replace(bet, lamports=Lamports(bet.lamports + asked.lamports))
+        self.available[asked.user] = Lamports(self.available[asked.user] - asked.lamports)
+        cut_at = self.rooms[asked.room].rule.cut_at
+        for each in self.queues:
+            if each >= cut_at:
+                self.queues[each] += 1
+
+    def _judge(self, asked: Asked) -> Bps:
+        if not self.is_open:
+            raise Refused("paused", "Bets are paused just now; nothing of yours has moved.")
+        if asked.user not in self.available:
+            raise Refused("no_wallet", "You have no wallet yet; send /start to get one.")
+        room = self.rooms[asked.room]
+        bet = self._bets.get((asked.room, asked.user))
+        standing = Standing(
+            state=room.state,
+            own_side=bet.side if bet else None,
+            own_lamports=bet.lamports if bet else Lamports(0),
+            bettors=self.bettors.get(asked.room, 0),
+            available_lamports=self.available[asked.user],
+            can_land=can_land(room.rule, self.queues[room.rule.cut_at], self.now, self.signing),
+        )
+        check_bet(room.rule, standing, asked.side, asked.lamports, self.now)
+        return weigh(room.rule, asked.side, self.prices.get(room.rule.feed), self.now)
+
+
+def can_land(room: Room, waiting: int, now: UnixMs, pace: SigningPace) -> bool:
+    """Say whether a stake behind ``waiting`` others is signed before lock and lands before cut."""
+    signed_at = now + pace.sign_ms + waiting * 1000 // pace.stakes_per_s
+    return signed_at < room.lock_at and signed_at + pace.land_ms < room.cut_at
+
+
+def weigh(room: Room, side: Side, price: LivePrice | None, now: UnixMs) -> Bps:
+    """Return what a stake weighs; in a room about a move every stake weighs the same.
+
+    Raises:
+        Refused: when there is no price to weigh it by, or the price is at the target already.
+    """
+    if room.is_move:
+        return BPS_WHOLE
+    assert room.target is not None, "a fixed value is known"
+    value = price.value_at(now) if price else None
+    if value is None:
+        raise Refused(
+            "no_price",
+            f"There is no live price of {room.feed} just now, so a stake here cannot be weighed; "
+            "try again in a moment.",
+        )
+    if reached(room.comparator, room.target, value):
+        raise Refused("target_passed", "The price has reached the target; this room is ending.")
+    return weight_bps(
+        chance_bps(
+            value=value,
+            target=room.target,
+            left_ms=room.deadline_at - now,
+            volatility_bps=room.volatility_bps,
+            side=side,
+        )
+    )
+
+
+async def _table(
+    connection: Connection,
+    asked: Sequence[Asked],
+    prices: Mapping[str, LivePrice],
+    signing: SigningPace,
+) -> Table:
+    """Lock what the requests depend on, rooms before accounts, and read it."""
+    users = {each.user for each in asked}
+    is_open = await flags.is_open(connection, Flag.BETS)
+    kept = await rooms.lock(connection, {each.room for each in asked})
+    has_address = await rooms.user_addresses(connection, users)
+    lying = await accounts.lock(
+        connection,
+        [account(user) for user in has_address for account in (ledger.available, ledger.held)],
+    )
+    seated = [room for room, each in kept.items() if each.rule.seats is not None]
+    return Table(
+        is_open=is_open,
+        signing=signing,
+        prices=prices,
+        rooms=kept,
+        known=await bets.standings(connection, {(each.room, each.user) for each in asked}),
+        bettors=await bets.bettors(connection, seated) if seated else {},
+        available={user: lying[ledger.available(user)] for user in has_address},
+        queues=await bets.queues(connection, [each.rule.cut_at for each in kept.values()]),
+        # Last, when nothing can make us wait any more.
+        now=await bets.now(connection),
+    )
+
+
+async def _write(connection: Connection, table: Table) -> None:
+    await bets.insert(connection, table.taken, table.known)
+    await accounts.post(
+        connection,
+        [
+            ledger.hold(f"stake:{stake.id}", stake.asked.user, stake.asked.lamports)
+            for stake in table.taken
+        ],
+    )
+    await plans.plan_stakes(connection, [stake.id for stake in table.taken])
+    await bets.answer(connection, table.taken, table.refused)
+    await outbox.tell(
+        connection,
+        [
+            *(_taken(stake, table.now) for stake in table.taken),
+            *(_refused(asked, refusal, table.now) for asked, refusal in table.refused),
+        ],
+    )
+    if table.taken:
+        await outbox.wake(connection, "custody")
+
+
+def _taken(stake: TakenStake, now: UnixMs) -> Event:
+    return Event(
+        Kind.BET_TAKEN,
+        now,
+        room=stake.asked.room,
+        user=stake.asked.user,
+        facts={
+            "stake": str(stake.id),
+            "side": stake.asked.side.value,
+            "lamports": str(stake.asked.lamports),
+            "weight_bps": stake.weight_bps,
+        },
+    )
+
+
+def _refused(asked: Asked, refusal: Refused, now: UnixMs) -> Event:
+    return Event(
+        Kind.BET_REFUSED,
+        now,
+        room=asked.room,
+        user=asked.user,
+        facts={
+            "side": asked.side.value,
+            "lamports": str(asked.lamports),
+            "code": refusal.code,
+            "sentence": refusal.sentence,
+        },
+    )

@@ -1,0 +1,60 @@
+"""Custody: what its stages share: the database, the chain, the signer, and what they may spend.
+
+Holds     the dependencies of addresses, transfers, receipts, seals and deposits.
+Promises  the signer's path to an address follows from whose it is, never from a list.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from chain.providers import Providers
+from chain.settings import DepositSettings, FeeSettings
+from chain.signer import KeyPath, Signer
+from rooms.units import Address, Lamports
+from storage.addresses import Operator, OwnAddress
+from storage.connections import Connections
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custody:
+    """What custody's stages work with.
+
+    Attributes:
+        deposit_lamports_min: less than this is dust on a person's address.
+        transfers_max: how many transfers one transaction may hold.
+    """
+
+    connections: Connections
+    providers: Providers
+    signer: Signer
+    operator: Operator
+    fees: FeeSettings
+    deposits: DepositSettings
+    deposit_lamports_min: Lamports
+    transfers_max: int
+
+
+def path_of(owner: OwnAddress) -> KeyPath:
+    """Return the signer's path to an address of ours: it follows from whose it is."""
+    match owner.kind:
+        case "user":
+            assert owner.user is not None, "a person's address names the person"
+            return KeyPath.user(owner.user)
+        case "vault":
+            assert owner.room is not None, "a vault names its room"
+            return KeyPath.vault(owner.room)
+        case "treasury":
+            return KeyPath.treasury()
+        case "fee_payer":
+            return KeyPath.fee_payer()
+
+
+def paths_of(
+    owners: Mapping[Address, OwnAddress], signers: Sequence[Address]
+) -> dict[Address, KeyPath]:
+    """Return the paths of the addresses that sign.
+
+    Raises:
+        KeyError: when one of them is not ours.
+    """
+    return {address: path_of(owners[address]) for address in signers}

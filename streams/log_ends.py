@@ -1,0 +1,74 @@
+"""Log ends: where each log ends on the broker, and how far a group has come.
+
+In        topics and partitions.
+Out       the offset that the next message will have; the offset from which a group would go on.
+Promises  every question has a time limit; the answer is the broker's own, never what a reader
+          that may be stuck believes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+ANSWER_LIMIT_S: Final = 5.0
+
+
+class LogEnds:
+    """Ask the broker about its logs, on connections of our own."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+        self._consumer = consumer
+        self._admin = admin
+        # Neither of them sorts out answers to two questions asked at once about one coordinator.
+        self._turn = asyncio.Lock()
+
+    async def ends(self, partitions: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Return where each log ends.
+
+        Raises:
+            KafkaError, TimeoutError: when the broker gives no answer.
+        """
+        if not partitions:
+            return {}
+        asked = [TopicPartition(topic, partition) for topic, partition in partitions]
+        async with self._turn, asyncio.timeout(ANSWER_LIMIT_S):
+            found = await self._consumer.end_offsets(asked)
+        return {(each.topic, each.partition): offset for each, offset in found.items()}
+
+    async def committed(
+        self, group: str, partitions: Collection[tuple[str, int]]
+    ) -> dict[tuple[str, int], int]:
+        """Return from where a group would go on; a partition it never finished is not in it.
+
+        Raises:
+            KafkaError, TimeoutError: when the broker gives no answer.
+        """
+        if not partitions:
+            return {}
+        asked = [TopicPartition(topic, partition) for topic, partition in partitions]
+        async with self._turn, asyncio.timeout(ANSWER_LIMIT_S):
+            found = await self._admin.list_consumer_group_offsets(group, partitions=asked)
+        return {
+            (each.topic, each.partition): known.offset
+            for each, known in found.items()
+            if known.offset >= 0
+        }
+
+
+@asynccontextmanager
+async def open_log_ends(bootstrap: str) -> AsyncIterator[LogEnds]:
+    """Open the connections that answer for as long as the block lasts."""
+    limit_ms = int(ANSWER_LIMIT_S * 1000)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=limit_ms)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=limit_ms)
+    try:
+        await consumer.start()
+        await admin.start()
+        yield LogEnds(consumer, admin)
+    finally:
+        await consumer.stop()
+        await admin.close()

@@ -1,0 +1,81 @@
+"""Rounds: custody's work, again and again: on a wake-up at once, and on timers in any case.
+
+In        a bell that wake-ups ring; how often each round comes.
+Promises  a chain that cannot be read makes a round wait, never guess; anything else that goes
+          wrong ends the process, which is started again and goes on from its rows.
+Why       twice, late, out of order and never are one case when every round looks at the rows.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from chain.trouble import NotKnown
+from streams.addresses import give_addresses
+from streams.custody import Custody
+from streams.deposits import post_deposits
+from streams.receipts import post_fates
+from streams.releases import release_overdue
+from streams.seals import seal_due
+from streams.transfers import resend, sign_due
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often each round comes, in milliseconds.
+
+    Attributes:
+        work_ms: signing, addresses and seals, when no wake-up comes.
+        fates_ms: asking what became of attempts.
+        resend_ms: sending the same bytes again.
+        deposits_ms: comparing balances.
+    """
+
+    work_ms: int = 1_000
+    fates_ms: int = 500
+    resend_ms: int = 2_000
+    deposits_ms: int = 15_000
+
+
+async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
+    """Do custody's rounds until cancelled."""
+
+    async def work() -> None:
+        await give_addresses(custody)
+        while await sign_due(custody):
+            pass
+        await release_overdue(custody)
+
+    async def fates() -> None:
+        await post_fates(custody)
+        await seal_due(custody)
+
+    async with asyncio.TaskGroup() as rounds:
+        rounds.create_task(_again(work, pace.work_ms, bell))
+        rounds.create_task(_again(fates, pace.fates_ms))
+        rounds.create_task(_again(lambda: resend(custody), pace.resend_ms))
+        rounds.create_task(_again(lambda: post_deposits(custody), pace.deposits_ms))
+
+
+async def _again(
+    work: Callable[[], Awaitable[object]], every_ms: int, bell: asyncio.Event | None = None
+) -> None:
+    while True:
+        if bell is not None:
+            bell.clear()
+        try:
+            await work()
+        except* NotKnown as trouble:
+            log.warning("chain not readable now", why="; ".join(map(str, trouble.exceptions)))
+        if bell is None:
+            await asyncio.sleep(every_ms / 1000)
+            continue
+        try:
+            async with asyncio.timeout(every_ms / 1000):
+                await bell.wait()
+        except TimeoutError:
+            continue

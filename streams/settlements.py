@@ -1,0 +1,154 @@
+"""Settlements: the stage that divides decided pools, once they are sealed.
+
+In        decided and sealed rooms; settled rooms of which nothing can move any more.
+Out       settlements with their evidence, entries and planned transfers; paid rooms; what is told.
+Promises  a room is divided once; the whole pool is given away and no more; a room whose sums do
+          not agree is set aside for a person and holds nobody up.
+"""
+
+import structlog
+
+from rooms import ledger
+from rooms.event import Event, Kind
+from rooms.evidence import evidence, evidence_hash
+from rooms.refusal import Impossible, must
+from rooms.room import Outcome
+from rooms.settlement import settle
+from rooms.units import Lamports, UnixMs
+from storage import ledger as accounts
+from storage import outbox, plans, rooms, set_aside, settlements
+from storage.connections import Connection, transaction
+from storage.settlements import Decided, Divided
+from streams.money import Money
+
+log = structlog.get_logger()
+
+
+async def claim_settlements(money: Money) -> int:
+    """Divide rooms that are decided and sealed; return how many were looked at."""
+    async with transaction(money.connections) as connection:
+        decided = await settlements.claim(connection, money.settled_max)
+        if not decided:
+            return 0
+        pools = await accounts.balances(
+            connection, [ledger.pool(each.room.rule.id) for each in decided]
+        )
+        divided: list[tuple[Decided, Divided]] = []
+        for each in decided:
+            room = each.room.rule.id
+            try:
+                divided.append((each, divide(each, pools[ledger.pool(room)])))
+            except Impossible as wrong:
+                await set_aside.set_aside(connection, f"rooms/{room}", repr(each), str(wrong))
+                log.error("room_set_aside", room=room, why=str(wrong))
+        await _write(connection, divided)
+    return len(decided)
+
+
+async def claim_paid(money: Money) -> int:
+    """Note which settled rooms have nothing left to move; return how many."""
+    async with transaction(money.connections) as connection:
+        return len(
+            await rooms.mark_paid(connection, await rooms.finished(connection, money.batch_max))
+        )
+
+
+def divide(decided: Decided, pool: Lamports) -> Divided:
+    """Divide a room's pool.
+
+    Args:
+        decided: the room with its stakes.
+        pool: what the ledger has on the room's pool account.
+
+    Raises:
+        Impossible: when the stakes, the seal and the ledger do not say the same.
+    """
+    room, rule = decided.room, decided.room.rule
+    assert room.outcome is not None, "a decided room has an outcome"
+    assert room.decided_at is not None, "a decided room has its moment"
+    settlement = settle(
+        decided.stakes,
+        room.outcome,
+        room.void_reason,
+        host=rule.creator,
+        protocol_fee_bps=rule.protocol_fee_bps,
+        host_fee_bps=rule.host_fee_bps,
+    )
+    must(settlement.pool == room.sealed_lamports, "the stakes that count are the sealed pool")
+    must(settlement.pool == pool, "the sealed pool is what the ledger has for it")
+    bundle = evidence(
+        rule,
+        base=room.base,
+        decided_at=room.decided_at,
+        crossing=decided.crossing,
+        stakes=decided.stakes,
+        addresses=decided.addresses,
+        settlement=settlement,
+    )
+    return Divided(room=rule.id, settlement=settlement, evidence_hash=evidence_hash(bundle))
+
+
+async def _write(connection: Connection, divided: list[tuple[Decided, Divided]]) -> None:
+    if not divided:
+        return
+    results = [each for _, each in divided]
+    at = await settlements.insert(connection, results)
+    await outbox.tell(
+        connection, [event for decided, each in divided for event in _told(decided, each, at)]
+    )
+    await accounts.post(
+        connection,
+        [
+            ledger.settlement(each.room, each.settlement.pool)
+            for each in results
+            if each.settlement.pool
+        ],
+    )
+    await plans.plan_payouts(
+        connection,
+        [
+            (each.room, payout.user, payout.lamports)
+            for each in results
+            for payout in each.settlement.payouts
+        ],
+    )
+    await plans.plan_refunds(
+        connection, [refund.stake for each in results for refund in each.settlement.refunds]
+    )
+    await plans.plan_shares(connection, [each.room for each in results])
+    await rooms.mark_paid(connection, [each.room for each in results])
+    await outbox.wake(connection, "custody")
+    for each in results:
+        log.info("room_settled", room=each.room, outcome=each.settlement.outcome.value,
+                 pool=each.settlement.pool)  # fmt: skip
+
+
+def _told(decided: Decided, divided: Divided, at: UnixMs) -> list[Event]:
+    room, settlement = divided.room, divided.settlement
+    staked: dict[int, int] = {}
+    for stake in decided.stakes:
+        staked[stake.user] = staked.get(stake.user, 0) + stake.lamports
+    won = {payout.user: payout for payout in settlement.payouts}
+    events = [
+        Event(
+            Kind.ROOM_SETTLED,
+            at,
+            room=room,
+            facts={
+                "outcome": settlement.outcome.value,
+                "reason": settlement.reason and settlement.reason.value,
+                "pool": str(settlement.pool),
+                "payouts": len(settlement.payouts) + len(settlement.refunds),
+                "evidence_hash": divided.evidence_hash,
+            },
+        )
+    ]
+    if settlement.outcome is Outcome.VOID:
+        return events
+    for user, lamports in staked.items():
+        facts = {"staked": str(lamports)}
+        if user in won:
+            facts["lamports"] = str(won[user].lamports)
+        kind = Kind.BET_WON if user in won else Kind.BET_LOST
+        events.append(Event(kind, at, room=room, user=user, facts=facts))
+    return events

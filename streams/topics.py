@@ -1,0 +1,178 @@
+"""Topics: every topic, declared once.
+
+In        where the broker is, how many partitions and copies this installation wants.
+Out       topics on the broker; the partition that a feed's log lies in.
+Promises  nothing else makes a topic; one that is there otherwise than declared is a clear error.
+Why       a log's order is a partition's order: were a topic made by accident with other partitions,
+          or without the broker's own times, rooms would be decided by another log.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.partitioner import murmur2
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+TICKS: Final = "ticks"
+PRICES: Final = "prices"
+BETS: Final = "bets"
+SETTLEMENTS: Final = "settlements"
+WITHDRAWALS: Final = "withdrawals"
+OPENINGS: Final = "openings"
+CUSTODY: Final = "custody"
+EVENTS: Final = "events"
+
+PARTITIONS: Final = 8
+"""Of ticks and prices, unless a setting says otherwise."""
+
+WAKE_PARTITIONS: Final = 4
+ANSWER_LIMIT_MS: Final = 10_000
+_HOUR_MS: Final = 3_600_000
+_TIMESTAMP_TYPE: Final = "message.timestamp.type"
+
+log = structlog.get_logger()
+
+
+class TopicsDiffer(Exception):
+    """A topic is there, but not as this version declares it; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """Declare one topic.
+
+    Attributes:
+        by_append_time: the broker stamps its own time on each message.
+    """
+
+    name: str
+    partitions: int
+    retention_ms: int
+    by_append_time: bool = False
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+    def all_configs(self) -> dict[str, str]:
+        """Return what the broker is told about it."""
+        return {
+            "retention.ms": str(self.retention_ms),
+            "cleanup.policy": "delete",
+            _TIMESTAMP_TYPE: "LogAppendTime" if self.by_append_time else "CreateTime",
+            **self.configs,
+        }
+
+
+def declared(partitions: int = PARTITIONS) -> tuple[Topic, ...]:
+    """Return every topic, with so many partitions for ticks and prices."""
+    wake_ups = (BETS, SETTLEMENTS, WITHDRAWALS, OPENINGS, CUSTODY)
+    return (
+        Topic(name=TICKS, partitions=partitions, retention_ms=24 * _HOUR_MS, by_append_time=True),
+        Topic(name=PRICES, partitions=partitions, retention_ms=_HOUR_MS),
+        *(Topic(name=name, partitions=WAKE_PARTITIONS, retention_ms=_HOUR_MS) for name in wake_ups),
+        Topic(name=EVENTS, partitions=WAKE_PARTITIONS, retention_ms=24 * _HOUR_MS),
+    )
+
+
+def partition_of(feed: str, partitions: int) -> int:
+    """Return the partition that a feed's log lies in, by Kafka's own rule for keys."""
+    hashed: int = murmur2(feed.encode())
+    return (hashed & 0x7FFFFFFF) % partitions
+
+
+async def create_topics(
+    bootstrap: str, *, partitions: int = PARTITIONS, replicas: int = 1
+) -> list[str]:
+    """Make the topics that are missing and return their names.
+
+    Raises:
+        TopicsDiffer: when one is there with other partitions or other timestamps.
+        KafkaError: when the broker cannot be reached or refuses.
+    """
+    async with _admin(bootstrap) as admin:
+        made = [
+            topic.name for topic in declared(partitions) if await _create(admin, topic, replicas)
+        ]
+        await _check(admin, declared(partitions))
+        return made
+
+
+async def check_topics(bootstrap: str, *, partitions: int = PARTITIONS) -> None:
+    """Compare what is on the broker with what is declared.
+
+    Raises:
+        TopicsDiffer: when a topic is missing or another.
+        KafkaError: when the broker cannot be reached.
+    """
+    async with _admin(bootstrap) as admin:
+        await _check(admin, declared(partitions))
+
+
+async def _create(admin: AIOKafkaAdminClient, topic: Topic, replicas: int) -> bool:
+    wanted = NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic.all_configs())
+    answer: Any = await admin.create_topics([wanted], timeout_ms=ANSWER_LIMIT_MS)
+    for _, code, *why in answer.topic_errors:
+        if code == TopicAlreadyExistsError.errno:
+            return False
+        if code:
+            raise for_code(code)(f"topic {topic.name} cannot be made: {why[0] if why else code}")
+    log.info("topic_made", topic=topic.name, partitions=topic.partitions)
+    return True
+
+
+async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
+    found = {
+        each["topic"]: len(each["partitions"])
+        for each in await admin.describe_topics([topic.name for topic in topics])
+        if not each["error_code"]
+    }
+    for topic in topics:
+        if topic.name not in found:
+            raise TopicsDiffer(f"topic {topic.name} is missing: run `rooms migrate`")
+        if found[topic.name] != topic.partitions:
+            raise TopicsDiffer(
+                f"topic {topic.name} has {found[topic.name]} partitions, not {topic.partitions}: "
+                f"set the partitions to {found[topic.name]}, or stop everything and delete it"
+            )
+    by_append_time = [topic for topic in topics if topic.by_append_time]
+    for name, stamped in (await _timestamp_types(admin, by_append_time)).items():
+        if stamped != "LogAppendTime":
+            raise TopicsDiffer(
+                f"topic {name} has {_TIMESTAMP_TYPE}={stamped}; set it to LogAppendTime"
+            )
+
+
+async def _timestamp_types(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic]
+) -> dict[str, str | None]:
+    asked = [
+        ConfigResource(ConfigResourceType.TOPIC, topic.name, {_TIMESTAMP_TYPE: None})
+        for topic in topics
+    ]
+    found: dict[str, str | None] = {}
+    answers: Sequence[Any] = await admin.describe_configs(asked)
+    for answer in answers:
+        for code, why, _, name, entries in answer.resources:
+            if code:
+                raise for_code(code)(f"topic {name} cannot be described: {why}")
+            values: dict[str, Any] = {entry[0]: entry[1] for entry in entries}
+            found[name] = values.get(_TIMESTAMP_TYPE)
+    return found
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> "AsyncIterator[AIOKafkaAdminClient]":
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=ANSWER_LIMIT_MS)
+    try:
+        await admin.start()
+        yield admin
+    except OSError as trouble:
+        raise KafkaError(f"the broker at {bootstrap} cannot be reached") from trouble
+    finally:
+        await admin.close()

@@ -1,0 +1,214 @@
+"""Transfers: planned lamports into signed attempts, written down and only then sent.
+
+In        planned transfers, nearest cut first; what lies under each address; a fresh blockhash.
+Out       attempts, committed with their bytes; the same bytes to every provider, again and again.
+Promises  nothing is sent that is not committed; nothing is signed anew while an attempt is live;
+          the operator's rent minimum goes under every address of ours that a transaction touches.
+Why       a signing whose bytes are lost can still land: only what is written down can be judged.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import structlog
+
+from chain.signer import KeyPath
+from chain.transactions import Batch, RecentBlockhash, Transfer, sign_batch
+from chain.trouble import NotKnown
+from rooms.transfer import TransferKind
+from rooms.units import Address, Lamports
+from storage import addresses, attempts, flags
+from storage.attempts import DueTransfer, LiveAttempt
+from storage.connections import Connection, transaction
+from storage.flags import Flag
+from streams import releases
+from streams.custody import Custody, paths_of
+
+log = structlog.get_logger()
+
+DUE_MAX = 200
+_FROM_VAULT = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
+
+
+async def sign_due(custody: Custody) -> int:
+    """Sign and send planned transfers; return how many attempts were made."""
+    async with custody.connections.acquire() as connection:
+        due = await attempts.due(connection, DUE_MAX)
+    if not due:
+        return 0
+    recent = await custody.providers.first(lambda rpc: rpc.latest_blockhash())
+    rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum())
+    done = 0
+    for together in batches(due, custody.transfers_max):
+        attempt = await _sign(custody, together, recent, rent_minimum)
+        if attempt is not None:
+            done += 1
+            await send_first(custody, attempt)
+    return done
+
+
+def batches(due: Sequence[DueTransfer], transfers_max: int) -> Iterator[list[DueTransfer]]:
+    """Put together what may land together: what leaves one vault, in the order it is due."""
+    shared: list[DueTransfer] = []
+    for each in due:
+        if each.transfer.alone or each.transfer.kind not in _FROM_VAULT:
+            yield [each]
+        else:
+            shared.append(each)
+    shared.sort(key=lambda each: each.transfer.source)
+    for _, group in groupby(shared, key=lambda each: each.transfer.source):
+        waiting = list(group)
+        for start in range(0, len(waiting), transfers_max):
+            yield waiting[start : start + transfers_max]
+
+
+async def send_first(custody: Custody, attempt: LiveAttempt) -> None:
+    """Simulate an attempt; send it when it would land, else close it, never to be sent."""
+    try:
+        simulated = await custody.providers.first(lambda rpc: rpc.simulate(attempt.raw))
+    except NotKnown as trouble:
+        # Not sent and not closed: the next round asks again with the same bytes.
+        log.warning("simulation waits", signature=attempt.signature, why=str(trouble))
+        return
+    if simulated.error is None:
+        await send(custody, [attempt])
+        return
+    log.warning("simulation refused", signature=attempt.signature, error=simulated.error)
+    async with transaction(custody.connections) as connection:
+        if await attempts.lock(connection, attempt.id):
+            open_transfers = await attempts.transfers_of(connection, attempt.id)
+            await attempts.finish(connection, attempt.id, "CLOSED", error=simulated.error)
+            await releases.follow_simulation(connection, open_transfers)
+
+
+async def send(custody: Custody, live: Sequence[LiveAttempt]) -> None:
+    """Hand attempts' bytes to every provider; what they answer is no fate."""
+    for attempt in live:
+        relays = await custody.providers.send(attempt.raw)
+        for relay in relays:
+            if not relay.relayed:
+                log.info(
+                    "not relayed",
+                    signature=attempt.signature,
+                    provider=relay.provider,
+                    why=relay.refused,
+                )
+    fresh = [attempt.id for attempt in live if attempt.sent_at is None]
+    if fresh:
+        async with custody.connections.acquire() as connection:
+            await attempts.note_sent(connection, fresh)
+
+
+async def resend(custody: Custody) -> int:
+    """Send every live attempt again, the same bytes; return how many there are."""
+    async with custody.connections.acquire() as connection:
+        live = await attempts.live(connection)
+    for attempt in live:
+        if attempt.sent_at is None:
+            await send_first(custody, attempt)
+    await send(custody, [attempt for attempt in live if attempt.sent_at is not None])
+    return len(live)
+
+
+async def _sign(
+    custody: Custody,
+    together: Sequence[DueTransfer],
+    recent: RecentBlockhash,
+    rent_minimum: Lamports,
+) -> LiveAttempt | None:
+    fee_payer = custody.operator.fee_payer
+    async with custody.connections.acquire() as connection:
+        named = sorted({address for each in together for address in _named(each)})
+        owners = await addresses.owners(connection, named)
+        under = await attempts.floors(connection, [each for each in named if each in owners])
+        memo = await _memo(connection, together)
+    lacks = {
+        address: Lamports(rent_minimum - there)
+        for address, there in under.items()
+        if there < rent_minimum
+    }
+    together = _that_fit(together, lacks, custody.transfers_max)
+    touched = {address for each in together for address in _named(each)}
+    lacking = [(address, lamports) for address, lamports in lacks.items() if address in touched]
+    batch = Batch(
+        transfers=(
+            *(Transfer(fee_payer, address, lamports) for address, lamports in lacking),
+            *(
+                Transfer(each.transfer.source, each.transfer.destination, each.transfer.lamports)
+                for each in together
+            ),
+        ),
+        memo=memo,
+        owner=together[0].transfer.source,
+        fee_payer=fee_payer,
+        # A person with several refunds from one vault gets them in one transaction.
+        may_repeat=True,
+    )
+    paths = paths_of(owners, sorted({each.transfer.source for each in together}))
+    paths[fee_payer] = KeyPath.fee_payer()
+    signed = await sign_batch(custody.signer, batch, paths, recent, custody.fees)
+    async with transaction(custody.connections) as connection:
+        if not await flags.is_open(connection, Flag.SIGNING):
+            log.info("signing is paused", transfers=len(together))
+            return None
+        attempt = await attempts.write_down(
+            connection,
+            signature=signed.signature,
+            raw=signed.raw,
+            last_valid_height=signed.last_valid_height,
+            context_slot=signed.context_slot,
+            fee_payer=fee_payer,
+            memo=memo,
+            transfers=[each.transfer.id for each in together],
+            floors=lacking,
+        )
+        if attempt is None:
+            return None
+    log.info("signed", signature=signed.signature, memo=memo, transfers=len(together))
+    return LiveAttempt(
+        id=attempt,
+        signature=signed.signature,
+        raw=signed.raw,
+        last_valid_height=signed.last_valid_height,
+        context_slot=signed.context_slot,
+        sent_at=None,
+    )
+
+
+def _named(due: DueTransfer) -> tuple[Address, Address]:
+    return due.transfer.source, due.transfer.destination
+
+
+def _that_fit(
+    together: Sequence[DueTransfer], lacks: Mapping[Address, Lamports], transfers_max: int
+) -> list[DueTransfer]:
+    """Take the first transfers that fit with the floors of what they touch; the rest waits."""
+    fitting: list[DueTransfer] = []
+    floors: set[Address] = set()
+    for each in together:
+        more = {address for address in _named(each) if address in lacks}
+        if len(fitting) + 1 + len(floors | more) > transfers_max:
+            break
+        fitting.append(each)
+        floors |= more
+    return fitting
+
+
+async def _memo(connection: Connection, together: Sequence[DueTransfer]) -> str:
+    """Say on chain what the transaction is for; the first of a settled room says its outcome."""
+    first = together[0]
+    transfer = first.transfer
+    match transfer.kind:
+        case TransferKind.STAKE:
+            assert first.side is not None, "a stake is on a side"
+            return f"r1 stake {transfer.room} {transfer.subject} {first.side[0]}"
+        case TransferKind.WITHDRAWAL:
+            return f"r1 out {transfer.subject}"
+        case _:
+            assert transfer.room is not None, "what leaves a vault is of a room"
+    settled = first.outcome is not None and first.evidence_hash is not None
+    if settled and not await attempts.has_settled_memo(connection, transfer.room):
+        return f"r1 settled {transfer.room} {first.outcome} {first.evidence_hash}"
+    if len(together) == 1 and transfer.kind is TransferKind.REFUND:
+        return f"r1 back {transfer.subject}"
+    return f"r1 pay {transfer.room} {transfer.id}"

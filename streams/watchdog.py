@@ -1,0 +1,87 @@
+"""Watchdog: ends a process whose reader stands still while its log goes on.
+
+In        where the broker says that each log ends; how far the agents have come.
+Out       an exception that ends the process, so that it is started again.
+Promises  it asks the broker on connections of its own; a broker that gives no answer is no proof
+          against the reader.
+Why       a consumer can stop without an error (its group, its fetches, its threads); nobody sees
+          that but one who compares.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from streams.app import App, Positions
+from streams.log_ends import LogEnds
+
+STILL_LIMIT_S: Final = 10.0
+REBALANCE_LIMIT_S: Final = 30.0
+LOOK_EVERY_S: Final = 1.0
+
+Places = Mapping[tuple[str, int], int]
+
+log = structlog.get_logger()
+
+
+class StoodStill(Exception):
+    """A reader did not move although its log went on, or its log is another than it read."""
+
+
+class Stillness:
+    """Judge by what was seen at each look whether a reader stands still. Pure: time is given."""
+
+    def __init__(self, still_limit_s: float = STILL_LIMIT_S) -> None:
+        self._still_limit_s = still_limit_s
+        self._moved: dict[tuple[str, int], tuple[int, float]] = {}
+
+    def look(self, ends: Places, places: Places, now_s: float) -> str | None:
+        """Say what is wrong, or None. A partition without a place was never read: it is at 0."""
+        for partition in [known for known in self._moved if known not in ends]:
+            del self._moved[partition]
+        for partition, end in ends.items():
+            place = places.get(partition, 0)
+            topic, number = partition
+            if place > end:
+                return f"{topic}/{number} ends at {end}, before {place}: it is another log"
+            known, since_s = self._moved.get(partition, (-1, now_s))
+            if place != known or place == end:
+                self._moved[partition] = (place, now_s)
+            elif now_s - since_s >= self._still_limit_s:
+                return f"{topic}/{number} stands at {place} of {end} for {now_s - since_s:.0f} s"
+        return None
+
+
+async def watch(app: App, ends: LogEnds, places: Positions) -> None:
+    """Look until cancelled.
+
+    Raises:
+        StoodStill: when the process must end.
+    """
+    loop = asyncio.get_running_loop()
+    stillness = Stillness()
+    rebalancing_since_s: float | None = None
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        now_s = loop.time()
+        if app.rebalancing:
+            rebalancing_since_s = rebalancing_since_s or now_s
+            if now_s - rebalancing_since_s >= REBALANCE_LIMIT_S:
+                raise StoodStill(f"a rebalance lasts longer than {REBALANCE_LIMIT_S:.0f} s")
+            continue
+        rebalancing_since_s = None
+        assigned = [(tp.topic, tp.partition) for tp in app.consumer.assignment()]
+        try:
+            found = await ends.ends(assigned)
+            known = dict(places.next_offset)
+            unread = [partition for partition in assigned if partition not in known]
+            known |= await ends.committed(app.conf.id, unread)
+        except (KafkaError, TimeoutError, OSError) as trouble:
+            log.warning("log_ends_unknown", why=type(trouble).__name__)
+            continue
+        wrong = stillness.look(found, known, now_s)
+        if wrong is not None:
+            raise StoodStill(wrong)

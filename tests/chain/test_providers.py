@@ -1,0 +1,86 @@
+"""What decides money is said by two; one provider's word, silence or lag decides nothing."""
+
+import pytest
+
+from chain.providers import FinalMoment, Providers
+from chain.settings import ChainSettings, Endpoint
+from chain.trouble import Disagreement, UnknownVersion, Unreachable
+from rooms.units import Signature, Slot, UnixMs
+from tests.chain.world import BORN_AT, FINALIZED_BEHIND, Node, World, two_nodes
+
+
+def test_one_provider_is_not_enough_and_two_names_for_one_are_one() -> None:
+    one = Endpoint("one", "http://127.0.0.1:1/a")
+    for endpoints in ((one,), (one, one), (one, Endpoint("other", one.url))):
+        with pytest.raises(ValueError, match="two"):
+            Providers.of(ChainSettings(endpoints))
+
+
+async def test_two_that_agree_are_believed_and_no_less() -> None:
+    one, other, providers = two_nodes(World())
+
+    async def agreed() -> Slot:
+        return await providers.agreed(lambda rpc: rpc.slot("processed"))
+
+    async with providers:
+        assert await agreed() == 1_000
+        other.behind = 1
+        with pytest.raises(Disagreement, match="one and other answered differently"):
+            await agreed()
+        other.behind, other.trouble = 0, Unreachable("other is gone")
+        with pytest.raises(Disagreement, match="1 of 2 providers answered; other is gone"):
+            await agreed()
+        assert await providers.first(lambda rpc: rpc.slot("processed")) == 1_000
+        one.trouble = Unreachable("one is gone")
+        with pytest.raises(Disagreement, match="one is gone; other is gone"):
+            await providers.first(lambda rpc: rpc.slot("processed"))
+
+
+async def test_of_three_two_are_enough_and_none_may_contradict() -> None:
+    world = World()
+    nodes = [Node(name, world) for name in ("one", "other", "third")]
+    async with Providers(nodes) as providers:
+        nodes[2].trouble = Unreachable("gone")
+        assert await providers.agreed(lambda rpc: rpc.slot("processed")) == 1_000
+        nodes[2].trouble, nodes[2].behind = None, 1
+        with pytest.raises(Disagreement):
+            await providers.agreed(lambda rpc: rpc.slot("processed"))
+
+
+async def test_a_final_moment_is_one_that_two_have_reached() -> None:
+    one, other, providers = two_nodes(World())
+
+    def moment(behind: int) -> FinalMoment:
+        slot = 1_000 - FINALIZED_BEHIND - behind
+        return FinalMoment(Slot(slot), UnixMs((BORN_AT + slot) * 1_000))
+
+    async with providers:
+        assert await providers.final_moment() == moment(0)
+        one.behind = 5
+        assert await providers.final_moment() == moment(5)
+        other.trouble = Unreachable("gone")
+        with pytest.raises(Disagreement):
+            await providers.final_moment()
+        other.trouble = None
+        other.lies["getBlockTime"] = lambda _: None
+        with pytest.raises(Disagreement, match="does not know when"):
+            await providers.final_moment()
+
+
+async def test_an_unknown_version_is_not_hidden_among_other_trouble() -> None:
+    one, other, providers = two_nodes(World())
+    one.trouble, other.trouble = UnknownVersion(Signature("s"), "2"), Unreachable("gone")
+    async with providers:
+        with pytest.raises(UnknownVersion):
+            await providers.agreed(lambda rpc: rpc.slot("processed"))
+
+
+async def test_sending_goes_to_all_and_says_what_each_did() -> None:
+    one, other, providers = two_nodes(World())
+    one.trouble, other.trouble = Unreachable("one is gone"), Unreachable("other is gone")
+    async with providers:
+        relays = await providers.send(b"raw")
+    assert [(each.provider, each.refused) for each in relays] == [
+        ("one", "one is gone"),
+        ("other", "other is gone"),
+    ]

@@ -1,0 +1,114 @@
+"""Hearing: one listener at one sandbox venue, and a way to wait for what it hears.
+
+In        a running sandbox, a venue's name, coins; waits made small.
+Out       its ticks and frames in order; `until` a condition holds.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from random import Random
+
+from rooms.tick import Tick
+from rooms.units import UnixMs
+from sandbox.venues.serve import Rules, Venues, VenuesSettings
+from streams.feeds.patience import Patience
+from streams.feeds.socket import Listener
+from streams.feeds.sources import SOURCES
+from streams.feeds.venue import Attempts, SymbolOf, Venue
+
+QUICK = Patience(
+    open_ms=2_000, close_ms=100, retry_first_ms=10, retry_max_ms=50, overlap_ms=60, calm_ms=100
+)
+BRISK = VenuesSettings(trade_ms=25, rules=Rules(heartbeat_ms=60, binance_messages_a_second=50))
+LIMIT_S = 10
+
+
+def now() -> UnixMs:
+    """Return the machine's moment, as the sandbox's venues do."""
+    return UnixMs(time.time_ns() // 1_000_000)
+
+
+def quick(venue: str) -> Venue:
+    """Give a venue with its waits made small."""
+    return replace(
+        SOURCES[venue],
+        probe_ms=100,
+        silence_ms=300,
+        stream_silence_ms=60_000,
+        attempts=Attempts(1_000, 1_000),
+    )
+
+
+class Hearing:
+    """What one listener has heard so far."""
+
+    def __init__(self) -> None:
+        self.ticks: list[tuple[str, Tick]] = []
+        self.frames: list[str] = []
+        self._news = asyncio.Event()
+        self.listener: Listener
+
+    def sink(self, feed: str, tick: Tick) -> None:
+        """Keep a tick."""
+        self.ticks.append((feed, tick))
+        self._news.set()
+
+    def record(self, source: str, at: UnixMs, frame: str) -> None:
+        """Keep a frame."""
+        del source, at
+        self.frames.append(frame)
+        self._news.set()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Wait until the condition holds, looking again at every frame."""
+        async with asyncio.timeout(LIMIT_S):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
+
+    async def more(self, count: int = 3) -> None:
+        """Wait for so many more ticks."""
+        wanted = len(self.ticks) + count
+        await self.until(lambda: len(self.ticks) >= wanted)
+
+    def count(self, feed: str) -> int:
+        """Count a feed's ticks."""
+        return sum(1 for heard, _ in self.ticks if heard == feed)
+
+
+def symbols_of(venue: str, coins: Iterable[str]) -> Mapping[str, SymbolOf]:
+    """Give the venue's symbols of these coins."""
+    return {SOURCES[venue].symbol(coin): SymbolOf(f"{coin}/USD", 8) for coin in coins}
+
+
+@asynccontextmanager
+async def hearing(
+    venues: Venues,
+    name: str,
+    *coins: str,
+    venue: Venue | None = None,
+    patience: Patience = QUICK,
+) -> AsyncIterator[Hearing]:
+    """Listen to one sandbox venue while the block runs."""
+    heard = Hearing()
+    heard.listener = Listener(
+        venue or quick(name),
+        venues.url(name),
+        symbols_of(name, coins or ("SOL",)),
+        heard.sink,
+        clock=now,
+        random=Random(1),
+        patience=patience,
+        record=heard.record,
+    )
+    listening = asyncio.create_task(heard.listener.listen())
+    try:
+        yield heard
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
+        if not listening.cancelled():
+            listening.result()
