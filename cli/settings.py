@@ -7,11 +7,18 @@ Promises  an unknown ROOMS_* variable refuses to start, since a misspelt setting
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from cli.logs import LogFormat
 from cli.ready import VARIABLE
@@ -73,21 +80,51 @@ def read_settings() -> Settings:
     Raises:
         BadSettings: with every setting that is wrong and what is expected.
     """
+    return read_settings_from(os.environ)
+
+
+def read_settings_from(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from variables, of which those of other programs do not matter.
+
+    Raises:
+        BadSettings: with every setting that is wrong and what is expected.
+    """
+    given = {
+        name.upper(): value
+        for name, value in environment.items()
+        if name.upper().startswith(PREFIX) and name.upper() not in _NOT_SETTINGS
+    }
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    unknown = sorted(
-        name
-        for name in os.environ
-        if name.startswith(PREFIX)
-        and name not in _NOT_SETTINGS
-        and name.upper().partition("__")[0] not in known
-    )
+    unknown = sorted(name for name in given if name.partition("__")[0] not in known)
     if unknown:
         raise BadSettings(f"unknown settings: {', '.join(unknown)}; see docs/settings.md")
     try:
-        return Settings()
+        return _settings_of(given)
     except ValidationError as error:
         lines = (
             f"{PREFIX}{'__'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
             for one in error.errors(include_url=False, include_input=False)
         )
         raise BadSettings("; ".join(lines)) from None
+    except SettingsError as error:
+        raise BadSettings(f"a list or a table among the settings is not JSON: {error}") from None
+
+
+def _settings_of(given: Mapping[str, str]) -> Settings:
+    """Build the settings from these variables and no others."""
+
+    class Given(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            assert isinstance(env_settings, EnvSettingsSource), "variables come from a mapping"
+            env_settings.env_vars = {name.lower(): value for name, value in given.items()}
+            return (env_settings,)
+
+    return Given()

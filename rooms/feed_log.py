@@ -182,7 +182,7 @@ class FeedLog:
         """Apply one message: its ticks in order, then its own time, which is the latest in it."""
         if at // 1000 > self._second:
             if self._at:
-                yield self._closed_second()
+                yield self.closed_second()
             self._second = at // 1000
             priced = self._price is not None and self._silence is None
             self._low = self._high = self._price.value if self._price and priced else None
@@ -206,6 +206,18 @@ class FeedLog:
             silence=self._silence,
             priced_at=self._priced_at,
             gaps=tuple(self._gaps),
+        )
+
+    def closed_second(self) -> SecondClosed:
+        """Return the second that the log is in, for one who stops reading there."""
+        return SecondClosed(
+            second_at=UnixMs(self._second * 1000),
+            low=self._low,
+            high=self._high,
+            last=self._price.value if self._price and self._silence is None else None,
+            changes=self._changes,
+            silence=self._silence,
+            memory=self.memory(),
         )
 
     def _pass_time(self, at: UnixMs) -> Iterator[Effect]:
@@ -323,17 +335,6 @@ class FeedLog:
         ends = [*self._gaps, (self._priced_at or room.watch_at, room.deadline_at)]
         return max(
             min(until, room.deadline_at) - max(since, room.watch_at) for since, until in ends
-        )
-
-    def _closed_second(self) -> SecondClosed:
-        return SecondClosed(
-            second_at=UnixMs(self._second * 1000),
-            low=self._low,
-            high=self._high,
-            last=self._price.value if self._price and self._silence is None else None,
-            changes=self._changes,
-            silence=self._silence,
-            memory=self.memory(),
         )
 
 

@@ -22,6 +22,8 @@ PAUSE_MAX_S: Final = 1.0
 PASSING: Final = (
     OSError,
     TimeoutError,
+    # What a transaction raises when its connection was closed under it.
+    asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

@@ -12,6 +12,7 @@ import asyncpg
 from rooms.feed import Guards
 from rooms.room import Comparator, Outcome, Room, Side, State, VoidReason
 from rooms.units import Address, Bps, Lamports, Signature, Slot, UnixMs, Value
+from rooms.withdrawal import DAY_MS
 from storage.connections import Connection
 from storage.sql import queries
 
@@ -124,6 +125,21 @@ class Invited:
     earned: Lamports
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What decides when a withdrawal may leave.
+
+    Attributes:
+        taken_today: by the person in the last 24 hours.
+        address_since: when the person first used the address; None when never.
+        is_ours: whether the address belongs to this place.
+    """
+
+    taken_today: Lamports
+    address_since: UnixMs | None
+    is_ours: bool
+
+
 async def room(connection: Connection, room_id: int, user: int) -> RoomCard | None:
     """Read one room as a person sees it; None when there is none."""
     found = await _rooms(connection, user, [room_id])
@@ -145,10 +161,11 @@ async def wallet(connection: Connection, user: int) -> Wallet:
     return Wallet(**row)
 
 
-async def is_ours(connection: Connection, address: str) -> bool:
-    """Say whether an address is a wallet or vault of this place."""
-    ours: bool = await connection.fetchval(SQL["is_ours"], address)
-    return ours
+async def outlook(connection: Connection, user: int, address: str) -> Outlook:
+    """Read what will be asked when a person wants to withdraw to ``address``."""
+    row = await connection.fetchrow(SQL["outlook"], user, address, DAY_MS)
+    assert row is not None, "the statement has no condition"
+    return Outlook(**row)
 
 
 async def bets(

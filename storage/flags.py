@@ -35,3 +35,8 @@ async def is_open(connection: Connection, flag: Flag) -> bool:
 async def change(connection: Connection, flag: Flag, *, open: bool, reason: str) -> None:  # noqa: A002 - the flag's own word
     """Open or close ``flag``, saying why."""
     await connection.execute(SQL["change"], flag.value, open, reason)
+
+
+async def known(connection: Connection) -> dict[Flag, bool]:
+    """Return every flag that was ever set, and whether it is open."""
+    return {Flag(row["name"]): row["open"] for row in await connection.fetch(SQL["known"])}

@@ -4,7 +4,8 @@ In        the database; which work.
 Promises  two holders at once cannot be: the lock ends with its connection, not with a timer.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
 
@@ -24,9 +25,13 @@ class LeaseTakenError(Exception):
     """Another process does this work on this database already."""
 
 
+class LeaseLostError(Exception):
+    """The connection that held a lease has ended: somebody else may do the work now."""
+
+
 @asynccontextmanager
-async def held(dsn: str, lease: Lease) -> AsyncIterator[None]:
-    """Hold a lease while the block runs.
+async def held(dsn: str, lease: Lease) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Hold a lease while the block runs; give what waits for its loss and then raises.
 
     Raises:
         LeaseTakenError: when somebody else holds it.
@@ -37,6 +42,13 @@ async def held(dsn: str, lease: Lease) -> AsyncIterator[None]:
             raise LeaseTakenError(
                 f"another {lease.name.lower()} process works on this database already"
             )
-        yield
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+
+        async def until_lost() -> None:
+            await lost.wait()
+            raise LeaseLostError(f"the lease of {lease.name.lower()} was lost with its connection")
+
+        yield until_lost
     finally:
         await connection.close()

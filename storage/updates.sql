@@ -25,9 +25,10 @@ UPDATE updates SET done_at = now_ms(), replies = $2 WHERE update_id = $1;
 UPDATE updates SET attempts = attempts + 1, error = $2 WHERE update_id = $1 RETURNING attempts;
 
 -- unanswered(limit) -> id, person and replies
+-- What is older than ten minutes would only confuse.
 SELECT update_id AS id, person_id AS person, replies
 FROM updates
-WHERE replies IS NOT NULL
+WHERE replies IS NOT NULL AND done_at > now_ms() - 600000
 ORDER BY update_id
 LIMIT $1;
 
@@ -35,7 +36,7 @@ LIMIT $1;
 UPDATE updates SET replies = NULL WHERE update_id = ANY ($1::bigint[]);
 
 -- forget(milliseconds kept) -> nothing
-DELETE FROM updates WHERE done_at < now_ms() - $1::bigint AND replies IS NULL;
+DELETE FROM updates WHERE done_at < now_ms() - $1::bigint;
 
 -- take_turn() -> whether this connection is the bot's now
 SELECT pg_try_advisory_lock(hashtext('rooms.bot'));

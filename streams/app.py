@@ -44,7 +44,7 @@ class AppCrashed(Exception):
     """The app ended by itself; the cause says why."""
 
 
-class Positions(faust.Sensor):  # type: ignore[misc]
+class Positions(faust.Sensor):
     """Remember how far the agents have taken each partition."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class _Transport(driver.Transport):
     Consumer = _Consumer
 
 
-class App(faust.App):  # type: ignore[misc]
+class App(faust.App):
     """A Faust app that stores nothing on disk and survives a log that began anew."""
 
     def _new_transport(self) -> driver.Transport:

@@ -7,7 +7,6 @@ Promises  a room opens once, its times counted from that moment; a request that 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from storage.connections import Connection, transaction
 from storage.flags import Flag
 from storage.live import LivePrice
 from storage.openings import Asked, Draft
+from streams import messages
 from streams.money import Money
 
 log = structlog.get_logger()
@@ -60,8 +60,8 @@ async def claim_requests(money: Money) -> int:
                 await set_aside.set_aside(
                     connection, f"room_requests/{asked.id}", repr(asked.request), str(wrong)
                 )
-                refusal = Refused("bad_request", "This cannot be a room; please start again.")
-                await _refuse(connection, asked.id, asked.creator, refusal, asked.now)
+                sorry = Refused("bad_request", "This cannot be a room; please start again.")
+                await _refuse(connection, asked.id, asked.creator, sorry, asked.now)
             else:
                 await rooms.insert_draft(connection, room)
                 await openings.drafted(connection, asked.id, room.id)
@@ -106,15 +106,9 @@ async def claim_drafts(money: Money) -> int:
             ],
         )
         for room in opened:
-            await outbox.to_log(connection, room.rule.feed, opened_message(room.rule))
+            await outbox.to_log(connection, room.rule.feed, messages.opened(_followed(room.rule)))
             log.info("room_opened", room=room.rule.id, feed=room.rule.feed)
     return len(drafts)
-
-
-def opened_message(room: Room) -> dict[str, Any]:
-    """Return what the feed's log hears of a room that opens."""
-    names = OpenRoom.__dataclass_fields__
-    return {"kind": "opened", "room": {name: getattr(room, name) for name in names}}
 
 
 def opened_facts(room: Room) -> Mapping[str, Any]:
@@ -159,6 +153,21 @@ def _room(asked: Asked, price: LivePrice | None, money: Money) -> Room:
         volatility_bps=asked.volatility_bps,
         guards=asked.guards,
         limits=money.room_limits,
+    )
+
+
+def _followed(room: Room) -> OpenRoom:
+    return OpenRoom(
+        id=room.id,
+        comparator=room.comparator,
+        move_bps=room.move_bps,
+        target=room.target,
+        opened_at=room.opened_at,
+        lock_at=room.lock_at,
+        watch_at=room.watch_at,
+        deadline_at=room.deadline_at,
+        target_wait_ms=room.target_wait_ms,
+        gap_ms_max=room.gap_ms_max,
     )
 
 

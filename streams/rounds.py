@@ -1,8 +1,9 @@
 """Rounds: custody's work, again and again: on a wake-up at once, and on timers in any case.
 
 In        a bell that wake-ups ring; how often each round comes.
-Promises  a chain that cannot be read makes a round wait, never guess; anything else that goes
-          wrong ends the process, which is started again and goes on from its rows.
+Promises  a chain that cannot be read makes a round wait, never guess; a database that is away is
+          waited out; anything else ends the process, which goes on from its rows when it is
+          started again.
 Why       twice, late, out of order and never are one case when every round looks at the rows.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from chain.trouble import NotKnown
+from storage.again import again
 from streams.addresses import give_addresses
 from streams.custody import Custody
 from streams.deposits import post_deposits
@@ -20,6 +22,7 @@ from streams.receipts import post_fates
 from streams.releases import release_overdue
 from streams.seals import seal_due
 from streams.transfers import resend, sign_due
+from streams.wake import WakeUps
 
 log = structlog.get_logger()
 
@@ -68,7 +71,7 @@ async def _again(
         if bell is not None:
             bell.clear()
         try:
-            await work()
+            await again(work)
         except* NotKnown as trouble:
             log.warning("chain not readable now", why="; ".join(map(str, trouble.exceptions)))
         if bell is None:
@@ -79,3 +82,14 @@ async def _again(
                 await bell.wait()
         except TimeoutError:
             continue
+
+
+def wake_bell(bell: asyncio.Event) -> Callable[[WakeUps], Awaitable[None]]:
+    """Return the agent that rings ``bell`` for every wake-up, acknowledged at once."""
+
+    async def agent(stream: WakeUps) -> None:
+        async for wake_up in stream.noack().events():
+            wake_up.ack()
+            bell.set()
+
+    return agent

@@ -38,15 +38,24 @@ class Stillness:
         self._still_limit_s = still_limit_s
         self._moved: dict[tuple[str, int], tuple[int, float]] = {}
 
-    def look(self, ends: Places, places: Places, now_s: float) -> str | None:
-        """Say what is wrong, or None. A partition without a place was never read: it is at 0."""
+    def look(self, ends: Places, read: Places, committed: Places, now_s: float) -> str | None:
+        """Say what is wrong, or None.
+
+        Args:
+            ends: where each log of ours ended, asked after the two others.
+            read: how far this process has read.
+            committed: how far the group had finished, whoever did it.
+        """
         for partition in [known for known in self._moved if known not in ends]:
             del self._moved[partition]
         for partition, end in ends.items():
-            place = places.get(partition, 0)
             topic, number = partition
+            place = read.get(partition, 0)
             if place > end:
                 return f"{topic}/{number} ends at {end}, before {place}: it is another log"
+            finished = committed.get(partition, 0)
+            if finished <= end:
+                place = max(place, finished)
             known, since_s = self._moved.get(partition, (-1, now_s))
             if place != known or place == end:
                 self._moved[partition] = (place, now_s)
@@ -75,13 +84,12 @@ async def watch(app: App, ends: LogEnds, places: Positions) -> None:
         rebalancing_since_s = None
         assigned = [(tp.topic, tp.partition) for tp in app.consumer.assignment()]
         try:
+            read = dict(places.next_offset)
+            committed = await ends.committed(app.conf.id, assigned)
             found = await ends.ends(assigned)
-            known = dict(places.next_offset)
-            unread = [partition for partition in assigned if partition not in known]
-            known |= await ends.committed(app.conf.id, unread)
         except (KafkaError, TimeoutError, OSError) as trouble:
             log.warning("log_ends_unknown", why=type(trouble).__name__)
             continue
-        wrong = stillness.look(found, known, now_s)
+        wrong = stillness.look(found, read, committed, now_s)
         if wrong is not None:
             raise StoodStill(wrong)

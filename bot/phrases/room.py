@@ -172,8 +172,6 @@ def _facts(card: RoomCard, live: LivePrice | None, now: UnixMs) -> list[str]:
         f"Stakes: {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}"
         + (f" · {card.bettors} of {room.seats} seats" if room.seats else "")
     )
-    if card.vault:
-        lines.append(f"Pool's address: <a>{card.vault[:4]}…{card.vault[-4:]}</a>")
     if card.evidence_hash:
         lines.append(f"Evidence: <code>{escape(card.evidence_hash)}</code>")
     return lines

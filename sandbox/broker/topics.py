@@ -45,7 +45,9 @@ class Topics:
         self._fsync = fsync
         self._next_producer_id = 0
         self._topics: dict[str, Topic] = {}
+        self._trash = directory / "trash"
         self._logs.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._trash, ignore_errors=True)
         self._load()
 
     def all(self) -> list[Topic]:
@@ -84,7 +86,7 @@ class Topics:
         read_rules(configs)
         if validate_only:
             return
-        # Whatever a deletion left behind unfinished is not part of the new topic.
+        # What a creation or deletion left unfinished is not part of the new topic.
         shutil.rmtree(self._logs / name, ignore_errors=True)
         self._topics[name] = self._open(name, partitions, configs)
         self._save()
@@ -102,7 +104,9 @@ class Topics:
         self._save()
         for each in topic.logs:
             each.close()
-        shutil.rmtree(self._logs / name)
+        self._trash.mkdir(exist_ok=True)
+        (self._logs / name).rename(self._trash / name)
+        shutil.rmtree(self._trash)
         log.info("topic_deleted", topic=name)
 
     def give_producer_id(self) -> int:
@@ -147,9 +151,6 @@ class Topics:
             self._next_producer_id = saved["next_producer_id"]
             for name, topic in saved["topics"].items():
                 self._topics[name] = self._open(name, topic["partitions"], topic["configs"])
-        for left_over in self._logs.iterdir():
-            if left_over.name not in self._topics:
-                shutil.rmtree(left_over)
 
     def _save(self) -> None:
         saved = {

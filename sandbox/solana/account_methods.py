@@ -12,7 +12,9 @@ from sandbox.solana.json_forms import (
 from sandbox.solana.methods import Method
 from sandbox.solana.node import Node
 from sandbox.solana.parameters import Config, Parameters, address_of
-from sandbox.solana.refusals import Json
+from sandbox.solana.refusals import Json, invalid_params
+
+_DATA_BYTES_MAX = 10 * 1024 * 1024
 
 
 def get_balance(node: Node, given: Parameters) -> Json:
@@ -41,7 +43,10 @@ def get_multiple_accounts(node: Node, given: Parameters) -> Json:
 
 def get_minimum_balance_for_rent_exemption(node: Node, given: Parameters) -> Json:
     """Return what an account with so many bytes must hold."""
-    return node.chain.rent_minimum(given.whole(0))
+    data_bytes = given.whole(0)
+    if data_bytes > _DATA_BYTES_MAX:
+        raise invalid_params(f"Invalid params: an account has at most {_DATA_BYTES_MAX} bytes.")
+    return node.chain.rent_minimum(data_bytes)
 
 
 def _slice(config: Config) -> tuple[int, int] | None:

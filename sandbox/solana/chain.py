@@ -80,6 +80,7 @@ class Chain:
         self._waiting: deque[bytes] = deque(maxlen=_WAITING_MAX)
         self._hash_slots: dict[Hash, int] = {}
         self._hashed_upto = -1
+        self._bench: Runtime | None = None
         self._open()
 
     @property
@@ -150,13 +151,15 @@ class Chain:
     def simulate(self, transaction: VersionedTransaction, head: int) -> Outcome:
         """Run a transaction on the state of slot ``head`` and forget it."""
         message = transaction.message
+        if self._bench is None:
+            self._bench = Runtime(self._lamports_per_byte)
         bench = self._bench
         bench.set_block(head, self.time_of_s(head))
         if isinstance(message, MessageV0):
             for lookup in message.address_table_lookups:
-                self._lay_out(lookup.account_key, head)
+                self._lay_out(bench, lookup.account_key, head)
         for address in self._runtime.keys_of(message).all:
-            self._lay_out(address, head)
+            self._lay_out(bench, address, head)
         return bench.simulate(transaction)
 
     def submit(self, raw: bytes) -> str | None:
@@ -331,8 +334,9 @@ class Chain:
         steps, self._steps = self._steps, []
         self.history = History()
         self._accounts = AccountHistory()
-        self._runtime = Runtime(self._genesis.lamports_per_byte)
-        self._bench = Runtime(self._genesis.lamports_per_byte)
+        self._lamports_per_byte = self._genesis.lamports_per_byte
+        self._runtime = Runtime(self._lamports_per_byte)
+        self._bench = None
         hoard = Account(self._genesis.faucet_lamports, b"", SYSTEM_PROGRAM)
         self._runtime.put(self._faucet.pubkey(), hoard)
         self._accounts.put(self._faucet.pubkey(), 0, hoard)
@@ -362,8 +366,10 @@ class Chain:
 
     def _apply_rent(self, change: RentChange) -> None:
         self._steps.append(change)
+        self._lamports_per_byte = change.lamports_per_byte
         self._runtime.set_rent(change.lamports_per_byte)
-        self._bench.set_rent(change.lamports_per_byte)
+        # A new one is made, with this rent, when somebody simulates.
+        self._bench = None
 
     def _change_clock(self, slots: int, slot_ms: int, *, running: bool) -> None:
         # Another slot begins, so that no block that is already seen gets another time.
@@ -434,9 +440,9 @@ class Chain:
             )
         )
 
-    def _lay_out(self, address: Pubkey, head: int) -> None:
+    def _lay_out(self, bench: Runtime, address: Pubkey, head: int) -> None:
         if address in self._accounts:
-            self._bench.put(address, self._accounts.at(address, head))
+            bench.put(address, self._accounts.at(address, head))
 
     def _slot_of_hash(self, blockhash: Hash) -> int | None:
         height = self._blocks.height(self.now_slot())

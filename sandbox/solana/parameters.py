@@ -15,6 +15,7 @@ from sandbox.solana.chain import Commitment
 from sandbox.solana.json_forms import TransactionForm
 from sandbox.solana.refusals import Json, invalid_params
 
+U64_MAX = 2**64 - 1
 _COMMITMENTS = {
     "processed": "processed",
     "confirmed": "confirmed",
@@ -57,7 +58,7 @@ class Config:
         asked = self._options.get(name)
         if asked is None:
             return None
-        if isinstance(asked, bool) or not isinstance(asked, int) or asked < 0:
+        if isinstance(asked, bool) or not isinstance(asked, int) or not 0 <= asked <= U64_MAX:
             raise invalid_params(f"Invalid params: {name} is a whole number.")
         if most is not None and asked > most:
             raise invalid_params(f"Invalid {name}; max {most}")
@@ -137,7 +138,7 @@ class Parameters:
     def whole(self, place: int) -> int:
         """Return a whole number that is at least 0."""
         given = self.at(place)
-        if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= U64_MAX:
             raise invalid_params("Invalid params: invalid type, expected u64.")
         return given
 

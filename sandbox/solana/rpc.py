@@ -112,7 +112,7 @@ class Rpc:
                 return PlainTextResponse("Payload Too Large", 413)
         try:
             asked = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _json(_failed(None, RpcRefusal(-32700, "Parse error")))
         calls = asked if isinstance(asked, list) else [asked]
         if not calls:
@@ -236,7 +236,7 @@ class Rpc:
                 return
             try:
                 asked = msgspec.json.decode(text)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 socket.say(_failed(None, RpcRefusal(-32700, "Parse error")))
                 continue
             answer = self._answer(asked, socket)

@@ -189,7 +189,7 @@ async def _tell_slots(chain: Chain, pubsub: PubSub) -> None:
 
 @contextlib.contextmanager
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
-    # With the protocol named, asyncio turns Nagle's algorithm off; without it an answer takes 40 ms.
+    # Only with the protocol named does asyncio turn Nagle's algorithm off, which costs 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -6,7 +6,7 @@ Out       slots, heights, blockhashes, as of the commitment asked for.
 
 from collections.abc import Mapping
 
-from solders.hash import Hash
+from solders.hash import Hash, ParseHashError
 
 from sandbox.solana.chain import BLOCKHASH_BLOCKS
 from sandbox.solana.methods import Method
@@ -87,7 +87,7 @@ def is_blockhash_valid(node: Node, given: Parameters) -> Json:
     bank = node.bank(given.config(1))
     try:
         blockhash = Hash.from_string(given.text(0))
-    except ValueError as invalid:
+    except ParseHashError as invalid:
         raise invalid_params(f"Invalid param: {invalid}") from invalid
     return bank.told(node.chain.blockhash_valid(blockhash, bank.slot))
 

@@ -73,6 +73,9 @@ class Chats:
             if message is None:
                 raise bad_request("message not found")
             self._records.execute(
+                "DELETE FROM callbacks WHERE asked_at < ?", self._clock_ms() - CALLBACK_ANSWER_MS
+            )
+            self._records.execute(
                 "INSERT INTO callbacks VALUES (?, ?, ?, ?, ?)",
                 query_id,
                 bot_id,

@@ -130,6 +130,8 @@ class Methods:
     def _post(self, call: Call, content: Json) -> Json:
         parameters = call.parameters
         reply = parameters.json("reply_parameters") or {}
+        if not isinstance(reply, dict):
+            raise bad_request("can't parse reply parameters: expected an Object")
         reply_to = reply.get("message_id", parameters.whole("reply_to_message_id"))
         optional = reply.get(
             "allow_sending_without_reply", parameters.flag("allow_sending_without_reply")
@@ -210,7 +212,10 @@ class Methods:
         return True
 
     def _delete_messages(self, call: Call) -> bool:
-        for message_id in call.parameters.json("message_ids") or []:
+        message_ids = call.parameters.json("message_ids")
+        if not isinstance(message_ids, list) or not 1 <= len(message_ids) <= 100:
+            raise bad_request("message identifiers are not specified")
+        for message_id in message_ids:
             try:
                 self._chats.delete(call.bot_id, call.chat_id(), message_id)
             except BotApiError as error:
@@ -294,8 +299,21 @@ def _read(values: dict[str, Any], name: str, entities_name: str) -> tuple[str, l
     text = source if isinstance(source, str) else ""
     given = Parameters(values).json(entities_name)
     if not values.get("parse_mode") and isinstance(given, list):
+        for entity in given:
+            if not _is_entity(entity):
+                raise bad_request("can't parse MessageEntity")
         return trim(text, given)
     return read_text(text, values.get("parse_mode"))
+
+
+def _is_entity(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("type"), str)
+        and isinstance(value.get("offset"), int)
+        and isinstance(value.get("length"), int)
+        and value["offset"] >= 0
+    )
 
 
 def _without(message: Json, *names: str) -> Json:

@@ -39,6 +39,12 @@ HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
+# What a bot uploaded is shown or saved; it is never a page that runs.
+FILE_HEADERS = {
+    "content-security-policy": "default-src 'none'; sandbox",
+    "x-content-type-options": "nosniff",
+}
+
 
 class Page:
     """Serve the chat page and what it watches."""
@@ -120,7 +126,7 @@ class Page:
         path = self._files.on_disk(described["file_path"])
         if path is None:
             raise BotApiError(404, "there is no such file")
-        return FileResponse(path, headers={"x-content-type-options": "nosniff"})
+        return FileResponse(path, headers=FILE_HEADERS)
 
     async def _live(self, socket: WebSocket) -> None:
         await socket.accept()

@@ -72,7 +72,12 @@ class People:
             raise bad_request(f"a name has 1 to {NAME_MAX} characters")
         username = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "person"
         with self._records.transaction():
-            return self._records.add_person(name, username)
+            known = self._records.people()
+            person = self._records.add_person(name, username)
+            bot_id = self._records.latest_bot_id()
+            if bot_id is not None and person not in known:
+                self._chats.tell_all(bot_id, "profile")
+        return person
 
     def bot_id(self, request: Request) -> int:
         """Tell which bot a request is about."""

@@ -161,7 +161,10 @@ class Profiles:
             if not 1 <= len(str(command.get("description", ""))) <= 256:
                 raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
         shown = [
-            {"command": c["command"].removeprefix("/"), "description": c["description"]}
+            {
+                "command": str(c["command"]).removeprefix("/"),
+                "description": str(c["description"]),
+            }
             for c in commands
         ]
         return self._keep_commands(bot_id, parameters, shown)

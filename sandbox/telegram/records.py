@@ -19,6 +19,8 @@ from sandbox.telegram.bell import Bell
 Json = dict[str, Any]
 
 EVENTS_KEPT = 20_000
+EVENTS_TOLD = 500
+ANSWERS_KEPT = 10_000
 FIRST_PERSON_ID = 7_100_000_001
 FIRST_UPDATE_ID = 410_000_000
 
@@ -208,7 +210,7 @@ class Records:
         return int(row[0]) if row else 0
 
     def events(
-        self, bot_id: int, after_seq: int, person_id: int | None = None, limit: int = 500
+        self, bot_id: int, after_seq: int, person_id: int | None = None, limit: int | None = None
     ) -> list[Json]:
         """List what happened after a number, for one person or for all.
 
@@ -230,7 +232,7 @@ class Records:
                 "after": after_seq,
                 "floor": floor,
                 "person": person_id,
-                "limit": limit,
+                "limit": limit or EVENTS_TOLD,
             },
         )
         return [{"seq": seq, "person_id": who, **json.loads(body)} for seq, who, body in rows]
@@ -272,6 +274,10 @@ class Records:
     def save_answer(self, once: str, answer: Json) -> None:
         """Keep the answer of a request, for the day it is asked again."""
         self._db.execute("INSERT INTO requests VALUES (?, ?)", (once, json.dumps(answer)))
+        self._db.execute(
+            "DELETE FROM requests WHERE rowid <= (SELECT max(rowid) FROM requests) - ?",
+            (ANSWERS_KEPT,),
+        )
 
     def _row(self, sql: str, *parameters: object) -> tuple[Any, ...] | None:
         rows = self._rows(sql, *parameters)

@@ -7,10 +7,11 @@ Promises  a port in use is told in one sentence; what was acknowledged or said i
 """
 
 import asyncio
+import fcntl
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random, SystemRandom
@@ -96,49 +97,85 @@ async def running_telegram(settings: TelegramSettings) -> AsyncIterator[RunningT
     """Run the stand-in while the context lasts.
 
     Raises:
-        OSError: the port is in use.
+        OSError: the port is in use, or the data folder is.
     """
-    async with AsyncExitStack() as stack:
-        listening = stack.enter_context(_listening(settings.host, settings.port))
+    async with _started(settings) as (running, _):
+        yield running
+
+
+async def serve(settings: TelegramSettings, ready: Callable[[RunningTelegram], None]) -> None:
+    """Run the stand-in until cancelled, and say when it answers.
+
+    Raises:
+        OSError: the port is in use, or the data folder is.
+    """
+    async with _started(settings) as (running, work):
+        ready(running)
+        await work
+
+
+@asynccontextmanager
+async def _started(
+    settings: TelegramSettings,
+) -> AsyncIterator[tuple[RunningTelegram, asyncio.Task[None]]]:
+    with _listening(settings.host, settings.port) as listening, _alone(settings.data_dir):
         bell, faults = Bell(), Faults()
-        records = Records(settings.data_dir / "telegram.sqlite", bell)
-        stack.callback(records.close)
-        app, delivery = _build(settings, records, bell, faults)
-        server = _Server(
+        with closing(Records(settings.data_dir / "telegram.sqlite", bell)) as records:
+            app, delivery = _build(settings, records, bell, faults)
+            server = _Server(app)
+            work = asyncio.create_task(_work(server, listening, delivery))
+            running = RunningTelegram(settings.host, listening.getsockname()[1], faults)
+            _log.info("telegram_ready", page=running.page_url)
+            try:
+                yield running, work
+            finally:
+                bell.close()
+                server.leave()
+                await work
+
+
+async def _work(server: "_Server", listening: socket.socket, delivery: WebhookDelivery) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        delivering = tasks.create_task(delivery.run())
+        await server.serve(sockets=[listening])
+        delivering.cancel()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(
             uvicorn.Config(
                 app,
                 http=KnownConnection,
                 lifespan="off",
                 access_log=False,
                 log_config=None,
-                timeout_graceful_shutdown=STOP_WITHIN_S,
+                date_header=False,
+                server_header=False,
             )
         )
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.serve(sockets=[listening]))
-            delivering = tasks.create_task(delivery.run())
-            running = RunningTelegram(settings.host, listening.getsockname()[1], faults)
-            _log.info("telegram_ready", page=running.page_url)
-            try:
-                yield running
-            finally:
-                bell.close()
-                delivering.cancel()
-                server.should_exit = True
+        self._left = asyncio.Event()
 
+    def leave(self) -> None:
+        self._left.set()
 
-async def serve(
-    settings: TelegramSettings, ready: Callable[[RunningTelegram], Awaitable[None] | None]
-) -> None:
-    """Run the stand-in until cancelled, and say once where it is found."""
-    async with running_telegram(settings) as running:
-        told = ready(running)
-        if told is not None:
-            await told
-        await asyncio.Event().wait()
+    async def main_loop(self) -> None:
+        # uvicorn's own looks ten times a second whether it is to stop.
+        await self._left.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn's own waits in tenths of a second.
+        for server in self.servers:
+            server.close()
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+        if answering := tuple(self.server_state.tasks):
+            _, late = await asyncio.wait(answering, timeout=STOP_WITHIN_S)
+            for task in late:
+                task.cancel()
+        for server in self.servers:
+            await server.wait_closed()
 
-class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         # Signals are for whoever started us; uvicorn would take them for itself.
@@ -148,7 +185,8 @@ class _Server(uvicorn.Server):
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
+    # asyncio turns Nagle's wait off only where TCP is named: without it each answer takes 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
@@ -161,6 +199,19 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         # From here on callers queue, so nobody need wait for the server's first breath.
         listening.listen(1_024)
         yield listening
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"another chat server uses the data in {data_dir}"
+            ) from error
+        yield
 
 
 def _clock_ms() -> int:

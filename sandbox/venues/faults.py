@@ -11,23 +11,30 @@ from dataclasses import replace
 
 from sandbox.venues.session import Told
 
-_PRICE = re.compile(r'"(p|px|price)":"?([0-9.]+)"?')
+_PRICE = re.compile(r'("(?:p|px|price)":)("?)([0-9.]+)"?')
 
 
-def _with_price(spoil: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda text: _PRICE.sub(lambda found: f'"{found[1]}":{spoil(found[2])}', text)
+def _with_price(spoil: str) -> Callable[[str], str]:
+    """Write another price, as text or as a number as the venue does; ``{}`` is the right one."""
+    return lambda text: _PRICE.sub(
+        lambda found: f"{found[1]}{found[2]}{spoil.format(found[3])}{found[2]}", text
+    )
+
+
+def _with_value(value: str) -> Callable[[str], str]:
+    return lambda text: _PRICE.sub(lambda found: f"{found[1]}{value}", text)
 
 
 SPOILERS: tuple[Callable[[str], str], ...] = (
     lambda text: text[: len(text) // 2],
-    _with_price(lambda _: '"0"'),
-    _with_price(lambda price: f'"-{price}"'),
-    _with_price(lambda _: '"NaN"'),
-    _with_price(lambda _: '"1e3"'),
-    _with_price(lambda price: f'"9999{price}"'),
-    _with_price(lambda _: "null"),
-    _with_price(lambda _: "true"),
-    _with_price(lambda price: f'["{price}"]'),
+    _with_price("0"),
+    _with_price("-{}"),
+    _with_price("NaN"),
+    _with_price("1e3"),
+    _with_price("9999{}"),
+    _with_value("null"),
+    _with_value("true"),
+    _with_value("[]"),
     lambda _: "",
     lambda _: "[]",
     lambda _: "<html>502 Bad Gateway</html>",

@@ -10,8 +10,9 @@ import errno
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
+from websockets.asyncio.server import Server
 from websockets.asyncio.server import serve as serve_websockets
 
 from sandbox.venues.client import Socket
@@ -38,33 +39,30 @@ async def running_venues(
         ValueError: when the recording cannot be served.
     """
     venues = Venues(settings, clock)
-    listener = _bound(settings.host, settings.port)
-    control_listener = _bound(settings.host, settings.control_port)
-    venues.port = listener.getsockname()[1]
-    venues.control_port = control_listener.getsockname()[1]
-    server = await serve_websockets(
-        venues.serve_client,
-        sock=listener,
-        process_request=venues.admit,
-        create_connection=Socket,
-        compression=None,
-        ping_interval=None,
-        close_timeout=1,
-    )
-    try:
-        async with running_control(venues, control_listener):
-            venues.publishing = asyncio.create_task(venues.publish())
-            try:
-                yield venues
-            finally:
-                venues.publishing.cancel()
-                await asyncio.wait([venues.publishing])
-            if not venues.publishing.cancelled():
-                venues.publishing.result()
-    finally:
-        server.close()
-        venues.drop_all()
-        await server.wait_closed()
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_bound(settings.host, settings.port))
+        control_listener = stack.enter_context(_bound(settings.host, settings.control_port))
+        venues.port = listener.getsockname()[1]
+        venues.control_port = control_listener.getsockname()[1]
+        server = await serve_websockets(
+            venues.serve_client,
+            sock=listener,
+            process_request=venues.admit,
+            create_connection=Socket,
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
+        )
+        stack.push_async_callback(_stop, server, venues)
+        await stack.enter_async_context(running_control(venues, control_listener))
+        venues.publishing = asyncio.create_task(venues.publish())
+        try:
+            yield venues
+        finally:
+            venues.publishing.cancel()
+            await asyncio.wait([venues.publishing])
+        if not venues.publishing.cancelled():
+            venues.publishing.result()
 
 
 async def serve(
@@ -79,6 +77,12 @@ async def serve(
         ready(venues)
         assert venues.publishing is not None, "they are running"
         await venues.publishing
+
+
+async def _stop(server: Server, venues: Venues) -> None:
+    server.close()
+    venues.drop_all()
+    await server.wait_closed()
 
 
 def _bound(host: str, port: int) -> socket.socket:

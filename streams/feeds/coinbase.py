@@ -48,7 +48,9 @@ def parse(frame: str) -> Sequence[Heard]:
         case "subscriptions":
             return (Accepted(),)
         case "error":
-            return (Denied(": ".join(filter(None, (told.message, told.reason)))),)
+            words = ": ".join(filter(None, (told.message, told.reason)))
+            product, named, _ = told.reason.partition(" is not a valid product")
+            return (Denied(words, symbol=product if named else None),)
         case _:
             return ALIVE
 

@@ -132,19 +132,21 @@ class Line:
         return 0 if self._first_good_ms is None else self._last_good_ms - self._first_good_ms
 
     def denied(self, denied: Denied) -> Sequence[str]:
-        """Say which symbols a refusal is about; of several, ask for each alone."""
-        if denied.symbol is not None:
-            symbols: Sequence[str] = (denied.symbol,)
+        """Say which symbols a refusal is about; where only the request is known, ask for each."""
+        if denied.request is not None and denied.symbol is not None:
+            blamed: Sequence[str] = (denied.symbol,)  # The others were answered for themselves.
         else:
             newest = next(reversed(self._requests), 0)
             request = newest if denied.request is None else denied.request
-            symbols = self._requests.pop(request, ())
-        for symbol in symbols:
-            if symbol in self.streams and len(symbols) == 1:
-                self.streams[symbol].denied = True
-            elif symbol in self.streams:
-                self._ask(self.venue.subscribe, [symbol])
-        return symbols
+            asked = self._requests.pop(request, ())
+            blamed = asked if denied.symbol is None else (denied.symbol,)
+            if len(asked) > 1 and blamed[0] in asked:
+                for symbol in asked:
+                    if symbol in self.streams and symbol != denied.symbol:
+                        self._ask(self.venue.subscribe, [symbol])
+        if len(blamed) == 1 and blamed[0] in self.streams:
+            self.streams[blamed[0]].denied = True
+        return blamed
 
     async def end(self, reason: str) -> None:
         """End the line for this reason; its `carry` returns it."""
@@ -193,12 +195,12 @@ class Line:
         due = [self._heard_ms + venue.silence_ms]
         if not self.leaving.is_set():
             due.append(self._opened_ms + venue.lifetime_ms)
-        if not venue.beats:
-            due.append(max(self._heard_ms, self._probed_ms) + venue.probe_ms)
-        if venue.probe_always_ms is not None:
-            due.append(self._probed_always_ms + venue.probe_always_ms)
         if self._outbox:
             due.append(self._send_ms)
+        elif not venue.beats:
+            due.append(max(self._heard_ms, self._probed_ms) + venue.probe_ms)
+        if venue.probe_always_ms is not None and not self._outbox:
+            due.append(self._probed_always_ms + venue.probe_always_ms)
         due.extend(stream.heard_ms + stream.wait_ms for stream in self.streams.values())
         return min(due)
 
@@ -212,6 +214,8 @@ class Line:
 
     async def _probe_when_due(self, now: int) -> None:
         venue = self.venue
+        if self._outbox:
+            return  # What is about to go out will be answered too.
         quiet = not venue.beats and now - max(self._heard_ms, self._probed_ms) >= venue.probe_ms
         always = (
             venue.probe_always_ms is not None
@@ -224,7 +228,7 @@ class Line:
             asyncio.ensure_future(await self._wire.ping()).add_done_callback(self._ponged)
         else:
             self._request += 1
-            self._outbox.appendleft(venue.probe(self._request))
+            self._outbox.append(venue.probe(self._request))
 
     def _ponged(self, answer: "asyncio.Future[float]") -> None:
         if not answer.cancelled() and answer.exception() is None:

@@ -11,22 +11,21 @@ Why       there is no queue of ours between a frame and its tick: a backlog woul
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 import structlog
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
 from rooms.refusal import Impossible
 from rooms.tick import Tick
 from rooms.units import UnixMs
 from streams.feeds.admission import Admission, Reason, Unfit
+from streams.feeds.dial import dial, told_to_wait_ms
 from streams.feeds.line import Line, Wire
 from streams.feeds.patience import Pace, Patience, retry_ms
+from streams.feeds.status import SourceStatus, StreamStatus
 from streams.feeds.venue import (
     Accepted,
     Denied,
@@ -45,63 +44,7 @@ Clock = Callable[[], UnixMs]
 Dial = Callable[[str, Patience], Awaitable[Wire]]
 Record = Callable[[str, UnixMs, str], None]
 
-FRAMES_WAITING_MAX = 512
-FRAME_BYTES_MAX = 2**20
 SHOWN_MAX = 200
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatus:
-    """One symbol: when its last tick came, and whether the venue refused it."""
-
-    feed: str
-    heard_at: UnixMs | None
-    denied: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """One source, for eyes and health checks.
-
-    Attributes:
-        lag_ms: how long after the venue's own time the newest tick reached us.
-        refused: what did not become a tick, counted by `Reason`.
-        denied: refusal frames of the venue; ``last_denial`` is the newest one's words.
-    """
-
-    source: str
-    url: str
-    connected: bool
-    frame_at: UnixMs | None
-    lag_ms: int | None
-    ticks: int
-    connections: int
-    reconnects: int
-    denied: int
-    last_denial: str | None
-    last_end: str | None
-    refused: Mapping[str, int]
-    streams: Mapping[str, StreamStatus]
-
-
-async def dial(url: str, patience: Patience) -> Wire:
-    """Open a websocket as our lines need it: bounded, and without pings of its own.
-
-    Raises:
-        OSError, WebSocketException: when it cannot be opened in time.
-    """
-    return await connect(
-        url,
-        compression=None,
-        # A proxy of the environment is for the outside world, never for this machine.
-        proxy=None if urlsplit(url).hostname in _LOOPBACK else True,
-        open_timeout=patience.open_ms / 1000,
-        close_timeout=patience.close_ms / 1000,
-        ping_interval=None,
-        max_size=FRAME_BYTES_MAX,
-        max_queue=FRAMES_WAITING_MAX,
-    )
 
 
 class Listener:
@@ -251,7 +194,7 @@ class Listener:
         except (OSError, EOFError, WebSocketException) as error:
             self._last_end = f"not opened: {error}"
             self._log.warning("line_not_opened", why=str(error), failures=self._failures + 1)
-            await asyncio.sleep(_told_to_wait_ms(error, self._patience) / 1000)
+            await asyncio.sleep(told_to_wait_ms(error, self._patience) / 1000)
             return None
         self._connections += 1
         self._log.info("line_opened", url=self.url, symbols=len(self._symbols))
@@ -328,15 +271,6 @@ class Listener:
             self._log.warning(
                 "not_a_tick", reason=reason.value, why=why[:SHOWN_MAX], count=count, frame=shown
             )
-
-
-def _told_to_wait_ms(error: Exception, patience: Patience) -> int:
-    if not isinstance(error, InvalidStatus) or error.response.status_code not in (418, 429, 503):
-        return 0
-    told = error.response.headers.get("Retry-After", "")
-    if not (told.isascii() and told.isdigit() and len(told) <= 6):
-        return 0
-    return min(int(told) * 1000, patience.told_to_wait_max_ms)
 
 
 def _now_ms() -> int:

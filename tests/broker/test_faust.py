@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,21 +105,40 @@ async def test_an_app_goes_on_from_the_last_message_it_acknowledged(broker: Brok
 async def test_an_app_outlives_a_cut_a_rebalance_and_a_freeze(broker: Broker) -> None:
     bootstrap = f"127.0.0.1:{broker.port}"
     source, sink = await new_topic(bootstrap, partitions=2), await new_topic(bootstrap)
+    faults: list[Callable[[], None]] = [
+        broker.cut,
+        broker.rebalance,
+        broker.faults.freeze,
+    ]
     async with (
         producing(bootstrap) as producer,
         running(Doubling(bootstrap, source, sink)) as doubling,
     ):
-        number = 0
-        for fault in (
-            lambda: None,
-            broker.cut,
-            broker.rebalance,
-            broker.faults.freeze,
-        ):
+        await producer.send_and_wait(source, b"0", partition=0)
+        await doubling.until_seen(0)
+        for number, fault in enumerate(faults, start=1):
             fault()
+            sent = await producer.send(source, b"%d" % number, partition=number % 2)
             if broker.faults.frozen:
-                await asyncio.sleep(0.2)
+                await asyncio.wait([sent], timeout=0.2)
+                assert not sent.done()
                 broker.faults.thaw()
-            await producer.send_and_wait(source, b"%d" % number, partition=number % 2)
             await doubling.until_seen(number)
-            number += 1
+
+
+async def test_two_workers_share_the_partitions_and_the_one_left_takes_all(broker: Broker) -> None:
+    bootstrap = f"127.0.0.1:{broker.port}"
+    source, sink = await new_topic(bootstrap, partitions=2), await new_topic(bootstrap)
+    async with (
+        producing(bootstrap) as producer,
+        consuming(bootstrap, sink) as consumer,
+        running(Doubling(bootstrap, source, sink)) as stays,
+    ):
+        async with running(Doubling(bootstrap, source, sink)) as goes:
+            for partition in (0, 1):
+                await producer.send_and_wait(source, b"%d" % partition, partition=partition)
+            assert sorted(values_of(await take(consumer, 2))) == [b"0", b"2"]
+            assert {len(each.app.consumer.assignment()) for each in (stays, goes)} == {1}
+        for partition in (0, 1):
+            await producer.send_and_wait(source, b"%d" % (10 + partition), partition=partition)
+        assert sorted(values_of(await take(consumer, 2))) == [b"20", b"22"]

@@ -9,12 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
-from chain.deposits import Cursor, Incoming, Ours, Stop, Sweep, agreed_history, differing, sweep
+from chain.deposits import (
+    Cursor,
+    Incoming,
+    Ours,
+    Stop,
+    Stopped,
+    Sweep,
+    agreed_history,
+    differing,
+    incoming_of,
+    sweep,
+)
 from chain.providers import Providers
+from chain.reading import LandedTransaction, Moved
 from chain.rpc import ListedSignature
 from chain.settings import DepositSettings
 from chain.trouble import Unreachable
-from rooms.units import Address, Lamports, Signature, Slot
+from rooms.units import Address, Lamports, Signature, Slot, UnixMs
 from tests.chain.world import (
     BORN_AT,
     FINALIZED_BEHIND,
@@ -247,6 +259,29 @@ async def test_a_long_history_is_read_in_pages_and_in_portions() -> None:
         world.slot += 1
         found = await book.sweep(providers)
         assert [(each.stop, each.alarms) for each in found.stopped] == [(Stop.TOO_LONG, True)]
+
+
+def test_more_transferred_than_arrived_is_an_alarm_and_no_credit() -> None:
+    sender, place = address(STRANGER.pubkey()), address(ANA)
+    transaction = LandedTransaction(
+        signature=Signature("s"),
+        slot=Slot(7),
+        block_time=UnixMs(7_000),
+        error=None,
+        fee=Lamports(5_000),
+        fee_payer=sender,
+        signers=(sender,),
+        moved=(Moved(sender, place, Lamports(5), called=False),),
+        memos=(),
+        changes=((place, 5),),
+    )
+    brought = incoming_of(place, transaction, finalized=True)
+    assert isinstance(brought, Incoming)
+    assert (brought.lamports, brought.other_lamports) == (5, 0)
+    less = incoming_of(place, replace(transaction, changes=((place, 4),)), finalized=True)
+    assert isinstance(less, Stopped)
+    assert less.stop is Stop.LEFT_BY_STRANGER
+    assert incoming_of(address(BO), transaction, finalized=True) is None
 
 
 def listed(*texts: str) -> list[ListedSignature]:

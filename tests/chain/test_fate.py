@@ -22,7 +22,7 @@ ERROR = '{"InstructionError":[0,{"Custom":1}]}'
 
 ANSWERS: dict[str, Reading | None] = {
     "silent": None,
-    "early, absent": Reading("", EARLY, None, Slot(1_230)),
+    "early, absent": Reading("", EARLY, None, Slot(1_230), Slot(0)),
     "late, absent": Reading("", LATE, None, Slot(1_230), Slot(0)),
     "late, absent, just old enough": Reading("", LATE, None, Slot(1_200), Slot(1_000)),
     "late, absent, from a node behind": Reading("", LATE, None, Slot(1_199), Slot(0)),

@@ -226,6 +226,26 @@ def test_what_the_runtime_really_does_with_odd_transfers_is_what_we_read() -> No
     assert [memo.text for memo in read.memos] == ["not mine", "nobody's"]
 
 
+def test_a_memo_that_names_somebody_who_did_not_sign_is_not_his() -> None:
+    payer = keypair(31)
+    note = Instruction(
+        MEMO_PROGRAM,
+        b"r1 pay 1 1",
+        [AccountMeta(payer.pubkey(), True, False), AccountMeta(ANA, False, False)],
+    )
+    message = MessageV0.try_compile(payer.pubkey(), [note], [], Hash.new_unique())
+    transaction = VersionedTransaction.populate(
+        message, [payer.sign_message(to_bytes_versioned(message))]
+    )
+    zeros = [0] * len(message.account_keys)
+    reply = wire.decode(
+        wire_json(transaction, {"preBalances": zeros, "postBalances": zeros}), wire.Transaction
+    )
+    read = read_transaction(Signature(str(transaction.signatures[0])), reply)
+    assert read.memos_of(address(ANA)) == ()
+    assert read.memos_of(address(payer.pubkey())) == ("r1 pay 1 1",)
+
+
 def wire_json(transaction: VersionedTransaction, meta: dict[str, Any]) -> bytes:
     reply = {
         "slot": 1,

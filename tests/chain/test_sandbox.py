@@ -1,4 +1,4 @@
-"""Money moves end to end over real JSON-RPC, and no fault of a provider pays twice or not at all."""
+"""Money moves end to end over real JSON-RPC, and no fault of a provider pays twice or never."""
 
 from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet

@@ -6,7 +6,7 @@ Out       its ticks and frames in order; `until` a condition holds.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
@@ -36,7 +36,8 @@ def quick(venue: str) -> Venue:
     return replace(
         SOURCES[venue],
         probe_ms=100,
-        silence_ms=300,
+        silence_ms=500,
+        send_gap_ms=20,
         stream_silence_ms=60_000,
         attempts=Attempts(1_000, 1_000),
     )
@@ -82,6 +83,28 @@ class Hearing:
 def symbols_of(venue: str, coins: Iterable[str]) -> Mapping[str, SymbolOf]:
     """Give the venue's symbols of these coins."""
     return {SOURCES[venue].symbol(coin): SymbolOf(f"{coin}/USD", 8) for coin in coins}
+
+
+def at_every_venue(
+    story: Callable[[Venues, str], Coroutine[None, None, None]],
+) -> Callable[[Venues], Coroutine[None, None, None]]:
+    """Make one story of a venue a test of all of them, told at the same time."""
+
+    async def at(venues: Venues, name: str) -> None:
+        try:
+            await story(venues, name)
+        except Exception as error:
+            error.add_note(f"at {name}")
+            raise
+
+    async def test(venues: Venues) -> None:
+        async with asyncio.TaskGroup() as stories:
+            for name in SOURCES:
+                stories.create_task(at(venues, name))
+
+    test.__name__ = story.__name__
+    test.__doc__ = story.__doc__
+    return test
 
 
 @asynccontextmanager

@@ -43,7 +43,12 @@ MEANINGS: dict[str, list[list[Heard]]] = {
         [trade("SOL-USD", "150.2", 710000001, 288)],
         [ALIVE],
         [trade("SOL-USD", "150.31", 710000002, 789)],
-        [Denied("Failed to subscribe: GIBBERISH-USD is not a valid product")],
+        [
+            Denied(
+                "Failed to subscribe: GIBBERISH-USD is not a valid product",
+                symbol="GIBBERISH-USD",
+            )
+        ],
     ],
     "kraken": [
         [ALIVE],

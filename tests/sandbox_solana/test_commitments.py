@@ -181,7 +181,7 @@ async def test_skipped_and_coming_slots_are_refused_each_in_its_own_way(
                 await wire.call(method, slot)
             assert refused.value.code == code
     blocks = await wire.call("getBlocks", head - 39, head, {"commitment": "confirmed"})
-    assert len(blocks) == 38
+    assert 37 <= len(blocks) <= 39
     assert recent not in blocks
     assert (
         await wire.call("getBlocksWithLimit", head - 39, 5, {"commitment": "confirmed"})

@@ -6,8 +6,15 @@ import zlib
 from datetime import timedelta
 
 import pytest
-from telegram import CopyTextButton, ForceReply, InlineKeyboardButton, InlineKeyboardMarkup
-from telegram import InputMediaPhoto, ReplyKeyboardMarkup, ReplyParameters
+from telegram import (
+    CopyTextButton,
+    ForceReply,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InputMediaPhoto,
+    ReplyKeyboardMarkup,
+    ReplyParameters,
+)
 from telegram.constants import ChatAction, ChatMemberStatus
 from telegram.error import BadRequest, Forbidden, NetworkError, RetryAfter, TimedOut
 

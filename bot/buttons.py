@@ -1,0 +1,321 @@
+"""Buttons: every keyboard, as what its buttons say and do.
+
+In        what is shown: a room, a page, a question.
+Out       rows of keys; tokens are given to them later, when they are written down.
+Promises  pure; YES is green and NO is red wherever they stand; no row is wider than a phone.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import unescape
+from typing import TypeAlias
+from urllib.parse import quote
+
+from bot import actions
+from bot.actions import Action
+from bot.conversation import Step
+from bot.phrases import words
+from rooms.room import Comparator, RoomLimits, Side, State, room_code
+from rooms.units import Lamports, UnixMs
+from storage.cards import RoomCard
+
+STAKES = (Lamports(100_000_000), Lamports(500_000_000), Lamports(1_000_000_000))
+MOVES_BPS = (50, 100, 200, 500)
+LENGTHS_MS = tuple(
+    1_000 * seconds
+    for seconds in (
+        20, 30, 60, 120, 300, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400, 604_800, 2_592_000,
+    )
+)  # fmt: skip
+LENGTHS_SHOWN = 8
+LIST_PAGE = 6
+LONG_PAGE = 8
+
+_STYLE = {Side.YES: "success", Side.NO: "danger"}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One button: exactly one of action, url and copy says what it does."""
+
+    text: str
+    action: Action | None = None
+    url: str | None = None
+    copy: str | None = None
+    style: str | None = None
+
+
+Keys: TypeAlias = Sequence[Sequence[Key]]
+
+HOME = Key("🏠 Home", actions.ShowHome())
+CANCEL = Key("✖️ Cancel", actions.Cancel())
+
+
+def home() -> Keys:
+    """Lead everywhere."""
+    return [
+        [Key("🎯 Rooms", actions.ShowRooms()), Key("➕ Create room", actions.BeginRoom())],
+        [Key("🎟 My bets", actions.ShowBets()), Key("👛 Wallet", actions.ShowWallet())],
+        [
+            Key("🤝 Referrals", actions.ShowInvite()),
+            Key("📖 Rules", actions.ShowRules()),
+            Key("❔ Help", actions.ShowHelp()),
+        ],
+    ]
+
+
+def back_home() -> Keys:
+    """Lead home."""
+    return [[HOME]]
+
+
+def rooms_list(cards: Sequence[RoomCard], page: int, *, more: bool) -> Keys:
+    """Lead to each room of a page, to the pages beside it, and to a new room."""
+    rows = [
+        [Key(_room_key(nth, card), actions.ShowRoom(room=card.room.id))]
+        for nth, card in enumerate(cards, 1)
+    ]
+    turns = _pages(page, lambda number: actions.ShowRooms(page=number), more=more)
+    return [
+        *rows,
+        *([turns] if turns else []),
+        [
+            Key("➕ Create room", actions.BeginRoom()),
+            Key("🔄 Refresh", actions.ShowRooms(page=page)),
+        ],
+        [HOME],
+    ]
+
+
+def room_card(card: RoomCard, now: UnixMs, link: str) -> Keys:
+    """Offer the sides while bets are open; refresh, share and back always."""
+    room = card.room
+    rows: list[list[Key]] = []
+    if card.state is State.OPEN and now < room.lock_at:
+        sides = [card.own_side] if card.own_side else list(Side)
+        rows.append(
+            [
+                Key(
+                    f"{'Add to ' if card.own_side else ''}{side}",
+                    actions.PickStake(room=room.id, side=side),
+                    style=_STYLE[side],
+                )
+                for side in sides
+            ]
+        )
+    extra = [Key("🔄 Refresh", actions.ShowRoom(room=room.id)), Key("📣 Share", url=_share(link))]
+    if card.vault:
+        extra.append(Key("📋 Pool's address", copy=card.vault))
+    return [*rows, extra, [Key("⬅️ Rooms", actions.ShowRooms()), HOME]]
+
+
+def to_room(room: int) -> Keys:
+    """Lead to a room."""
+    return [[Key("🎯 Open room", actions.ShowRoom(room=room))]]
+
+
+def to_rooms() -> Keys:
+    """Lead to the list of rooms."""
+    return [[Key("🎯 Rooms", actions.ShowRooms()), HOME]]
+
+
+def share(room: int, link: str) -> Keys:
+    """Lead to a room and let it be shared."""
+    return [
+        [Key("🎯 Open room", actions.ShowRoom(room=room)), Key("📣 Share", url=_share(link))],
+    ]
+
+
+def pick_stake(card: RoomCard, side: Side) -> Keys:
+    """Offer amounts that the room takes, and typing another."""
+    room = card.room
+    most = room.stake_lamports_max - card.own_lamports
+    offered = [each for each in STAKES if room.stake_lamports_min <= each <= most]
+    amounts = [
+        Key(
+            words.sol(each),
+            actions.ReviewBet(room=room.id, side=side, lamports=each),
+            style=_STYLE[side],
+        )
+        for each in offered
+    ]
+    return [
+        *([amounts] if amounts else []),
+        [Key("✏️ Other amount", actions.TypeStake(room=room.id, side=side))],
+        [Key("⬅️ Back", actions.ShowRoom(room=room.id))],
+    ]
+
+
+def review_bet(room: int, side: Side, lamports: Lamports) -> Keys:
+    """Offer to place a bet."""
+    return [
+        [
+            Key(
+                f"✅ Bet {words.sol(lamports)} on {side}",
+                actions.PlaceBet(room=room, side=side, lamports=lamports),
+                style=_STYLE[side],
+            )
+        ],
+        [Key("⬅️ Change", actions.PickStake(room=room, side=side)), CANCEL],
+    ]
+
+
+def cancel() -> Keys:
+    """Offer to leave a dialogue."""
+    return [[CANCEL]]
+
+
+def feeds(names: Iterable[str]) -> Keys:
+    """Offer feeds."""
+    keys = [Key(name, actions.ChooseFeed(feed=name)) for name in names]
+    return [*_rows(keys, 2), [CANCEL]]
+
+
+def moves() -> Keys:
+    """Offer moves, up and down."""
+    return [
+        [
+            Key(
+                f"{'📈' if sign > 0 else '📉'} {words.move(comparator, size)}",
+                actions.ChooseMove(move_bps=sign * size),
+            )
+            for sign, comparator in ((1, Comparator.UP), (-1, Comparator.DOWN))
+        ]
+        for size in MOVES_BPS
+    ] + [[_change("⬅️ Feed", Step.FEED), CANCEL]]
+
+
+def offer_move(move_bps: int | None, move_text: str, value: int, value_text: str) -> Keys:
+    """Offer the move that a value is now, first; then the value itself."""
+    rows = [[Key(f"📌 Keep {value_text}", actions.ChooseValue(value=value))]]
+    if move_bps is not None:
+        take = Key(f"✅ Use {move_text}", actions.ChooseMove(move_bps=move_bps), style="success")
+        rows.insert(0, [take])
+    return [*rows, [_change("⬅️ Back", Step.TARGET), CANCEL]]
+
+
+def locks(limits: RoomLimits) -> Keys:
+    """Offer times for bets to stay open."""
+    longest = limits.span_ms_max - limits.watch_ms
+    offered = [ms for ms in LENGTHS_MS if limits.open_ms_min <= ms < longest][:LENGTHS_SHOWN]
+    keys = [Key(words.length(ms), actions.ChooseLock(ms=ms)) for ms in offered]
+    return [*_rows(keys, 4), [_change("⬅️ Target", Step.TARGET), CANCEL]]
+
+
+def deadlines(least_ms: int, limits: RoomLimits) -> Keys:
+    """Offer times for a room to end, all of them after the watch has started."""
+    offered = [ms for ms in LENGTHS_MS if least_ms <= ms <= limits.span_ms_max][:LENGTHS_SHOWN]
+    keys = [Key(words.length(ms), actions.ChooseDeadline(ms=ms)) for ms in offered]
+    return [*_rows(keys, 4), [_change("⬅️ Lock", Step.LOCK), CANCEL]]
+
+
+def stake_limits(limits: RoomLimits) -> Keys:
+    """Offer stake limits."""
+    least, most = limits.stake_lamports_min, limits.stake_lamports_max
+    pairs = [(least, most), (Lamports(100_000_000), most), (least, Lamports(1_000_000_000))]
+    keys = [
+        Key(
+            f"{words.sol(low)} – {words.sol(high)}",
+            actions.ChooseLimits(least=low, most=high),
+        )
+        for low, high in dict.fromkeys(pairs)
+        if least <= low <= high <= most
+    ]
+    return [*_rows(keys, 1), [_change("⬅️ Back", Step.REVIEW), CANCEL]]
+
+
+def review_room(order: actions.OpenRoom, *, long_shot: bool) -> Keys:
+    """Offer to open a room as it was shown, or to change a part of it."""
+    text = "⚠️ Open it all the same" if long_shot else "✅ Open the room"
+    return [
+        [Key(text, order, style=None if long_shot else "success")],
+        [_change("✏️ Target", Step.TARGET), _change("✏️ Lock", Step.LOCK)],
+        [_change("✏️ Deadline", Step.DEADLINE), _change("✏️ Stake limits", Step.LIMITS)],
+        [CANCEL],
+    ]
+
+
+def wallet(address: str | None) -> Keys:
+    """Lead into and out of a wallet."""
+    return [
+        [
+            Key("📥 Deposit", actions.ShowDeposit()),
+            Key("📤 Withdraw", actions.BeginWithdrawal(), style="primary"),
+        ],
+        [
+            Key("📜 History", actions.ShowHistory()),
+            *([Key("📋 Copy address", copy=address)] if address else []),
+        ],
+        [Key("🔄 Refresh", actions.ShowWallet()), HOME],
+    ]
+
+
+def deposit(address: str | None) -> Keys:
+    """Let the address be copied."""
+    rows = [[Key("📋 Copy address", copy=address)]] if address else []
+    return [*rows, [Key("⬅️ Wallet", actions.ShowWallet())]]
+
+
+def history(page: int, *, more: bool) -> Keys:
+    """Turn the pages of a history."""
+    turns = _pages(page, lambda number: actions.ShowHistory(page=number), more=more)
+    return [*([turns] if turns else []), [Key("⬅️ Wallet", actions.ShowWallet())]]
+
+
+def bets(page: int, *, won: bool, more: bool) -> Keys:
+    """Turn the pages of bets."""
+    turns = _pages(page, lambda number: actions.ShowBets(page=number, won=won), more=more)
+    other = (
+        Key("🎟 All bets", actions.ShowBets())
+        if won
+        else Key("🏆 Only won", actions.ShowBets(won=True))
+    )
+    refresh = Key("🔄 Refresh", actions.ShowBets(page=page, won=won))
+    return [*([turns] if turns else []), [other, refresh], [HOME]]
+
+
+def withdraw_amount() -> Keys:
+    """Offer everything."""
+    return [[Key("All of it", actions.WithdrawAll())], [CANCEL]]
+
+
+def invite(link: str) -> Keys:
+    """Let the invitation be shared."""
+    return [[Key("📣 Share", url=_share(link)), Key("📋 Copy link", copy=link)], [HOME]]
+
+
+def to_private(link: str) -> Keys:
+    """Lead from a group to the private chat."""
+    return [[Key("Open ROOMS", url=link)]]
+
+
+def room_link(username: str, room: int) -> str:
+    """Return the link that opens a room in the bot."""
+    return f"https://t.me/{username}?start=room_{room_code(room)}"
+
+
+def invite_link(username: str, user: int) -> str:
+    """Return the link by which a person invites others."""
+    return f"https://t.me/{username}?start=ref_{room_code(user)}"
+
+
+def _room_key(nth: int, card: RoomCard) -> str:
+    return f"{nth}. {unescape(words.title(card.room, card.unit))}"
+
+
+def _change(text: str, step: Step) -> Key:
+    return Key(text, actions.ChangeStep(step=step))
+
+
+def _rows(keys: Sequence[Key], width: int) -> list[list[Key]]:
+    return [list(keys[at : at + width]) for at in range(0, len(keys), width)]
+
+
+def _pages(page: int, turn: Callable[[int], Action], *, more: bool) -> list[Key]:
+    before = [Key("◀️ Before", turn(page - 1))] if page else []
+    after = [Key("More ▶️", turn(page + 1))] if more else []
+    return before + after
+
+
+def _share(link: str) -> str:
+    return f"https://t.me/share/url?url={quote(link, safe='')}"

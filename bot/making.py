@@ -1,0 +1,294 @@
+"""Making: the questions by which a person makes a room, and the asking for it.
+
+In        a person's turn; what was pressed or typed; the draft so far.
+Out       the next question, a review, and in the end one room request.
+Promises  a part can be changed without losing the others; what is asked for is what was shown;
+          a target nearly certain to go one way is confirmed with a warning in sight.
+"""
+
+from html import unescape
+
+import msgspec
+
+from bot import actions, buttons, typed
+from bot.conversation import Draft, MakingRoom, Step
+from bot.estimates import is_long_shot
+from bot.phrases import making as phrases
+from bot.phrases import words
+from bot.phrases.room import fixed_as_move
+from bot.turn import Turn
+from rooms.feed import Feed
+from rooms.refusal import Refused
+from rooms.room import Comparator, Room, RoomRequest, Side, room_from_request
+from rooms.units import BPS_WHOLE, Bps, Lamports, Value
+from rooms.weight import chance_bps, weight_bps
+from storage import feeds, intents
+
+DEADLINE_AFTER_WATCH_MS = 1_000
+
+
+async def begin(turn: Turn) -> None:
+    """Ask the first question."""
+    await _ask(turn, Draft())
+
+
+async def change(turn: Turn, step: Step) -> None:
+    """Ask one question again."""
+    await _ask(turn, _draft(turn), step)
+
+
+async def choose_feed(turn: Turn, name: str) -> None:
+    """Take a feed; what depended on another one is asked again."""
+    await _feed(turn, name)
+    await feeds.draft(turn.connection, name)
+    draft = _draft(turn, strict=False)
+    if draft.feed != name:
+        draft = msgspec.structs.replace(draft, feed=name, move_bps=None, fixed_value=None)
+    await _ask(turn, draft)
+
+
+async def choose_move(turn: Turn, move_bps: int) -> None:
+    """Take a move."""
+    limits = turn.place.settings.limits
+    if not limits.move_bps_min <= abs(move_bps) <= limits.move_bps_max:
+        raise Refused(
+            "bad_move",
+            f"A move is between {words.percent(limits.move_bps_min)} and "
+            f"{words.percent(limits.move_bps_max)}, up or down.",
+        )
+    draft = msgspec.structs.replace(_draft(turn), move_bps=move_bps, fixed_value=None)
+    await _ask(turn, draft)
+
+
+async def choose_value(turn: Turn, value: int) -> None:
+    """Keep the fixed value that was typed."""
+    draft = msgspec.structs.replace(_draft(turn), fixed_value=Value(value), move_bps=None)
+    await _ask(turn, draft)
+
+
+async def choose_lock(turn: Turn, ms: int) -> None:
+    """Take how long bets are open; a deadline that no longer fits is asked again."""
+    limits = turn.place.settings.limits
+    if ms < limits.open_ms_min:
+        least = words.length(limits.open_ms_min)
+        raise Refused("lock_too_soon", f"Bets must stay open at least {least}.")
+    if ms + limits.watch_ms >= limits.span_ms_max:
+        most = words.length(limits.span_ms_max)
+        raise Refused("deadline_too_late", f"A room lasts at most {most}.")
+    draft = msgspec.structs.replace(_draft(turn), lock_in_ms=ms)
+    if draft.deadline_in_ms is not None and draft.deadline_in_ms < _deadline_ms_min(turn, ms):
+        draft = msgspec.structs.replace(draft, deadline_in_ms=None)
+    await _ask(turn, draft)
+
+
+async def choose_deadline(turn: Turn, ms: int) -> None:
+    """Take when the room ends."""
+    draft, limits = _draft(turn), turn.place.settings.limits
+    least = _deadline_ms_min(turn, draft.lock_in_ms or 0)
+    if ms < least:
+        raise Refused("no_watch", f"It must end at least {words.length(least)} after opening.")
+    if ms > limits.span_ms_max:
+        most = words.length(limits.span_ms_max)
+        raise Refused("deadline_too_late", f"A room lasts at most {most}.")
+    await _ask(turn, msgspec.structs.replace(draft, deadline_in_ms=ms))
+
+
+async def choose_limits(turn: Turn, least: Lamports, most: Lamports) -> None:
+    """Take stake limits."""
+    limits = turn.place.settings.limits
+    if least < limits.stake_lamports_min or most > limits.stake_lamports_max:
+        raise Refused(
+            "bad_stake_limits",
+            f"Stay between {words.sol(limits.stake_lamports_min)} and "
+            f"{words.sol(limits.stake_lamports_max)}.",
+        )
+    await _ask(turn, msgspec.structs.replace(_draft(turn), least=least, most=most))
+
+
+async def typed_answer(turn: Turn, talk: MakingRoom, text: str) -> None:
+    """Take what was typed as the answer to the open question."""
+    match talk.step:
+        case Step.FEED:
+            await choose_feed(turn, text.strip())
+        case Step.TARGET if typed.is_move(text):
+            await choose_move(turn, typed.move_bps(text))
+        case Step.TARGET:
+            await _typed_value(turn, talk.draft, text)
+        case Step.LOCK:
+            await choose_lock(turn, typed.length_ms(text))
+        case Step.DEADLINE:
+            await choose_deadline(turn, typed.length_ms(text))
+        case Step.LIMITS:
+            await choose_limits(turn, *typed.stake_limits(text))
+        case Step.REVIEW:
+            raise Refused("press", "Press one of the buttons above to open, change or cancel.")
+
+
+async def open_room(turn: Turn, order: actions.OpenRoom) -> None:
+    """Ask for the room, exactly as it was shown."""
+    feed = await _feed(turn, order.feed)
+    request = _request(turn, order)
+    await _room(turn, feed, request)
+    await intents.ask_room(turn.connection, turn.key, request)
+    await turn.end()
+    turn.show(phrases.room_asked(), buttons.to_rooms())
+
+
+async def _ask(turn: Turn, draft: Draft, step: Step | None = None) -> None:
+    step = step or draft.next_step
+    limits = turn.place.settings.limits
+    if step is Step.REVIEW:
+        await _review(turn, draft)
+        return
+    await turn.begin(MakingRoom(step=step, draft=draft))
+    if step is Step.FEED or draft.feed is None:
+        known = await feeds.every(turn.connection)
+        turn.show(phrases.ask_feed(known), buttons.feeds(known))
+        return
+    feed = await _feed(turn, draft.feed)
+    match step:
+        case Step.TARGET:
+            live = await turn.price(feed.name)
+            turn.show(phrases.ask_target(draft, feed, live, turn.now), buttons.moves())
+        case Step.LOCK:
+            turn.show(phrases.ask_lock(draft, feed, limits), buttons.locks(limits))
+        case Step.DEADLINE:
+            least = _deadline_ms_min(turn, draft.lock_in_ms or 0)
+            turn.show(phrases.ask_deadline(draft, feed, least), buttons.deadlines(least, limits))
+        case Step.LIMITS:
+            turn.show(phrases.ask_limits(draft, feed, limits), buttons.stake_limits(limits))
+
+
+async def _typed_value(turn: Turn, draft: Draft, text: str) -> None:
+    """Offer the move that a typed value is now, before the value itself."""
+    assert draft.feed is not None, "the feed is asked before the target"
+    feed = await _feed(turn, draft.feed)
+    target = typed.value(text, feed.scale)
+    price_now = await _price(turn, feed)
+    if target == price_now:
+        raise Refused("target_passed", "The price is there already: choose a target away from it.")
+    bps, limits = fixed_as_move(price_now, target), turn.place.settings.limits
+    fits = limits.move_bps_min <= abs(bps) <= limits.move_bps_max
+    step = words.move(Comparator.UP if bps >= 0 else Comparator.DOWN, bps)
+    shown = unescape(words.value(target, feed.scale, feed.unit))
+    turn.show(
+        phrases.offer_move(draft, feed, target, price_now, bps),
+        buttons.offer_move(bps if fits else None, step, target, shown),
+    )
+
+
+async def _review(turn: Turn, draft: Draft) -> None:
+    assert draft.feed is not None, "a draft is reviewed when it is whole"
+    feed, limits = await _feed(turn, draft.feed), turn.place.settings.limits
+    order = actions.OpenRoom(
+        feed=feed.name,
+        move_bps=draft.move_bps,
+        fixed_value=draft.fixed_value,
+        lock_in_ms=draft.lock_in_ms or 0,
+        deadline_in_ms=draft.deadline_in_ms or 0,
+        least=limits.stake_lamports_min if draft.least is None else draft.least,
+        most=limits.stake_lamports_max if draft.most is None else draft.most,
+    )
+    room = await _room(turn, feed, _request(turn, order))
+    chance = _chance(room, feed, room.deadline_at - room.watch_at, Side.YES)
+    before_watch: Bps | None = None
+    weights: tuple[Bps, Bps] | None = None
+    if not room.is_move:
+        price_now = await _price(turn, feed)
+        whole = room.deadline_at - room.opened_at
+        chance = _chance(room, feed, whole, Side.YES, price_now)
+        before_watch = _chance(room, feed, room.watch_at - room.opened_at, Side.YES, price_now)
+        weights = (weight_bps(chance), weight_bps(_chance(room, feed, whole, Side.NO, price_now)))
+    await turn.begin(MakingRoom(step=Step.REVIEW, draft=draft))
+    long_shot = is_long_shot(chance)
+    turn.show(
+        phrases.review(room, feed, chance, before_watch, weights, long_shot=long_shot),
+        buttons.review_room(order, long_shot=long_shot),
+    )
+
+
+async def _room(turn: Turn, feed: Feed, request: RoomRequest) -> Room:
+    """Make the room that the request would become now, so that a refusal comes at once."""
+    live = await turn.price(feed.name)
+    price_now = live.value_at(turn.now) if live else None
+    if price_now is None and request.fixed_value is not None:
+        raise _no_price(feed)
+    return room_from_request(
+        request,
+        id=0,
+        now=turn.now,
+        price_now=price_now or Value(1),
+        scale=feed.scale,
+        volatility_bps=feed.volatility_bps,
+        guards=feed.guards,
+        limits=turn.place.settings.limits,
+    )
+
+
+def _chance(
+    room: Room, feed: Feed, left_ms: int, side: Side, price_now: Value | None = None
+) -> Bps:
+    if room.move_bps is None:
+        assert room.target is not None
+        assert price_now is not None
+        base, target = price_now, room.target
+    else:
+        base = Value(BPS_WHOLE)
+        target = Value(base + room.comparator * room.move_bps)
+    return chance_bps(
+        value=base,
+        target=target,
+        left_ms=left_ms,
+        volatility_bps=feed.volatility_bps,
+        side=side,
+    )
+
+
+def _request(turn: Turn, order: actions.OpenRoom) -> RoomRequest:
+    return RoomRequest(
+        creator=turn.person.id,
+        feed=order.feed,
+        move_bps=order.move_bps,
+        fixed_value=None if order.fixed_value is None else Value(order.fixed_value),
+        lock_in_ms=order.lock_in_ms,
+        deadline_in_ms=order.deadline_in_ms,
+        stake_lamports_min=order.least,
+        stake_lamports_max=order.most,
+    )
+
+
+def _draft(turn: Turn, *, strict: bool = True) -> Draft:
+    talk = turn.talk
+    if isinstance(talk, MakingRoom):
+        return talk.draft
+    if strict:
+        raise Refused("no_draft", "That room is no longer in the making. Begin with /create.")
+    return Draft()
+
+
+def _deadline_ms_min(turn: Turn, lock_in_ms: int) -> int:
+    limits = turn.place.settings.limits
+    return max(limits.span_ms_min, lock_in_ms + limits.watch_ms + DEADLINE_AFTER_WATCH_MS)
+
+
+async def _feed(turn: Turn, name: str) -> Feed:
+    found = (await feeds.named(turn.connection, [name])).get(name)
+    if found is None:
+        raise Refused("no_feed", "There is no feed of this name. Choose one of the buttons.")
+    return found
+
+
+async def _price(turn: Turn, feed: Feed) -> Value:
+    live = await turn.price(feed.name)
+    price_now = live.value_at(turn.now) if live else None
+    if price_now is None:
+        raise _no_price(feed)
+    return price_now
+
+
+def _no_price(feed: Feed) -> Refused:
+    return Refused(
+        "no_price",
+        f"There is no price of {feed.name} right now, so a value cannot be judged. "
+        "Choose a move, or try again in a moment.",
+    )

@@ -1,0 +1,160 @@
+"""Making phrases: the questions by which a person makes a room.
+
+In        the draft so far, the feed and its price, the limits of this place.
+Out       HTML.
+"""
+
+from collections.abc import Mapping
+from html import escape
+
+from bot.conversation import Draft
+from bot.phrases import words
+from bot.phrases.room import price
+from rooms.feed import Feed
+from rooms.room import Comparator, Room, RoomLimits
+from rooms.units import Bps, UnixMs, Value
+from storage.live import LivePrice
+
+
+def ask_feed(feeds: Mapping[str, Feed]) -> str:
+    """Ask which price the room is about."""
+    if not feeds:
+        return "<b>New room</b>\n\nThere is no feed to make a room on yet. Try again later."
+    return "<b>New room</b> · 1 of 4\n\nWhich price is it about?"
+
+
+def ask_target(draft: Draft, feed: Feed, live: LivePrice | None, now: UnixMs) -> str:
+    """Ask what the price must do."""
+    return (
+        f"<b>New room</b> · 2 of 4\n{chosen(draft, feed)}\n\n"
+        f"Now: {price(live, feed.scale, feed.unit, now)}\n\n"
+        "How far must it move from the first price of the watch? "
+        "Choose, or type a move such as <code>+2%</code> or <code>-1.5%</code>.\n"
+        f"You can also type a value such as <code>{example(feed, live, now)}</code>."
+    )
+
+
+def offer_move(draft: Draft, feed: Feed, target: Value, price_now: Value, bps: int) -> str:
+    """Offer the move that a typed value is now, before the value itself."""
+    shown = words.value(target, feed.scale, feed.unit)
+    current = words.value(price_now, feed.scale, feed.unit)
+    step = _signed(bps)
+    return (
+        f"<b>New room</b> · 2 of 4\n{chosen(draft, feed)}\n\n"
+        f"{shown} is <b>{step}</b> from {current} now.\n\n"
+        f"<b>{step}</b> is the fairer room: the target is fixed when the watch starts, so every "
+        "bet counts alike.\n"
+        f"<b>{shown}</b> stays where it is: late bets earn less, and reaching it before the watch "
+        "starts gives every stake back."
+    )
+
+
+def ask_lock(draft: Draft, feed: Feed, limits: RoomLimits) -> str:
+    """Ask how long bets are taken."""
+    return (
+        f"<b>New room</b> · 3 of 4\n{chosen(draft, feed)}\n\n"
+        f"How long can people bet? At least {words.length(limits.open_ms_min)}.\n"
+        "Choose, or type a time such as <code>20s</code>, <code>5m</code> or <code>2h</code>."
+    )
+
+
+def ask_deadline(draft: Draft, feed: Feed, least_ms: int) -> str:
+    """Ask when the room ends."""
+    return (
+        f"<b>New room</b> · 4 of 4\n{chosen(draft, feed)}\n\n"
+        "When does it end, counted from opening? "
+        f"Not before {words.length(least_ms)}.\n"
+        "Choose, or type a time such as <code>10m</code> or <code>1d</code>."
+    )
+
+
+def ask_limits(draft: Draft, feed: Feed, limits: RoomLimits) -> str:
+    """Ask for stake limits."""
+    return (
+        f"<b>New room</b> · stake limits\n{chosen(draft, feed)}\n\n"
+        f"Between {words.sol(limits.stake_lamports_min)} and "
+        f"{words.sol(limits.stake_lamports_max)} a person.\n"
+        "Choose, or type two amounts such as <code>0.1 - 2</code>."
+    )
+
+
+def review(
+    room: Room,
+    feed: Feed,
+    chance: Bps,
+    before_watch: Bps | None,
+    weights: tuple[Bps, Bps] | None,
+    *,
+    long_shot: bool,
+) -> str:
+    """Show a room before it is asked for.
+
+    Args:
+        room: what the request would become now.
+        feed: what it is about.
+        chance: how likely YES is.
+        before_watch: for a fixed value, how likely it is reached before the watch.
+        weights: for a fixed value, what a stake on YES and one on NO weigh now.
+        long_shot: whether the chance is so small or great that it needs a confirmation.
+    """
+    wanted = words.title(room, feed.unit)
+    parts = [
+        f"<b>Your room</b>\n\n<b>{wanted}</b>",
+        f"Bets lock {words.length(room.lock_at - room.opened_at)} after opening\n"
+        f"Watch starts {words.length(room.watch_at - room.lock_at)} later\n"
+        f"Ends {words.length(room.deadline_at - room.opened_at)} after opening\n"
+        f"Stakes {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}\n"
+        f"Fees {words.fees(room)}; the host's part is yours",
+        f"A driftless market would say YES in about {words.percent(chance)} of cases.",
+    ]
+    if before_watch is not None and weights is not None:
+        parts.append(
+            f"Fixed value: late bets earn less. A stake weighs "
+            f"{words.times(weights[0])} on YES and {words.times(weights[1])} on NO now.\n"
+            f"Chance that it is reached before the watch, which gives every stake back: "
+            f"about {words.percent(before_watch)}."
+        )
+    if long_shot:
+        parts.append(
+            "⚠️ <b>That is nearly certain to go one way.</b> People may not take the other side, "
+            "and a room with one side is void. Make it all the same?"
+        )
+    return "\n\n".join(parts)
+
+
+def room_asked() -> str:
+    """Say that a room is on its way."""
+    return (
+        "⏳ <b>Your room is being opened.</b>\n"
+        "It gets its own Solana address and waits for its feed to be warm. "
+        "I will tell you, with a link to share."
+    )
+
+
+def chosen(draft: Draft, feed: Feed) -> str:
+    """Show what has been chosen so far."""
+    parts = [escape(feed.name)]
+    if draft.move_bps is not None:
+        parts.append(_signed(draft.move_bps))
+    if draft.fixed_value is not None:
+        parts.append(words.value(draft.fixed_value, feed.scale, feed.unit))
+    if draft.lock_in_ms is not None:
+        parts.append(f"locks after {words.length(draft.lock_in_ms)}")
+    if draft.deadline_in_ms is not None:
+        parts.append(f"ends after {words.length(draft.deadline_in_ms)}")
+    return " · ".join(f"<b>{part}</b>" for part in parts)
+
+
+def example(feed: Feed, live: LivePrice | None, now: UnixMs) -> str:
+    """Return a value that a person might type: a little above the price now."""
+    current = live.value_at(now) if live else None
+    near = current + current // 50 if current else 205 * 10**feed.scale
+    rounded = near
+    while rounded >= 10_000:
+        rounded //= 10
+    scaled = rounded * (near // rounded)
+    return words.value(scaled, feed.scale, "").strip().replace(",", "")
+
+
+def _signed(bps: int) -> str:
+    return words.move(Comparator.UP if bps > 0 else Comparator.DOWN, bps)

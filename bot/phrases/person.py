@@ -1,0 +1,230 @@
+"""Person phrases: welcome, help, rules, wallet, deposits, withdrawals, bets and history.
+
+In        a person's wallet, bets and history, the limits of this place.
+Out       HTML. The one address in ``<code>`` of a wallet is the person's own.
+"""
+
+from collections.abc import Sequence
+from html import escape
+
+from bot.phrases import words
+from rooms.room import Outcome, RoomLimits, State
+from rooms.units import Lamports, UnixMs
+from rooms.withdrawal import WithdrawalLimits
+from storage.cards import BetLine, HistoryLine, Invited, Wallet
+
+_ENTRY_WORDS = {
+    "deposit": "Deposit",
+    "hold:stake": "Stake",
+    "hold:withdrawal": "Withdrawal",
+    "release:stake": "Stake given back",
+    "release:withdrawal": "Withdrawal given back",
+    "payout": "Payout",
+    "refund": "Refund",
+    "undo": "Undone by the chain",
+}
+
+
+def welcome(name: str, wallet: Wallet, *, new: bool) -> str:
+    """Greet a person."""
+    hello = f"👋 <b>Welcome, {escape(name)}!</b>" if new else f"👋 <b>Hello, {escape(name)}.</b>"
+    pitch = (
+        "ROOMS are bets on one sentence: <i>this price gets there before the deadline.</i>\n"
+        "Stake SOL on YES or NO. The instant the index price crosses, the pool is divided "
+        "and winners are paid on Solana."
+    )
+    if wallet.address is None:
+        return f"{hello}\n\n{pitch}\n\n⏳ Your wallet is being made; I will tell you in a moment."
+    return (
+        f"{hello}\n\n{pitch}\n\n"
+        f"Your wallet: <code>{escape(wallet.address)}</code>\n"
+        f"Available: <b>{words.sol(wallet.available)}</b>"
+    )
+
+
+def help_text() -> str:
+    """Say what can be done."""
+    return (
+        "<b>What you can do</b>\n\n"
+        "/rooms – rooms that are open now\n"
+        "/create – make a room of your own\n"
+        "/bets – your bets and what they brought\n"
+        "/won – only those that won\n"
+        "/wallet – what you have, deposit, withdraw\n"
+        "/history – every change of your balance\n"
+        "/withdraw – send SOL to an address\n"
+        "/referrals – invite people, earn a share\n"
+        "/rules – how rooms are decided and paid\n"
+        "/cancel – leave whatever was begun\n\n"
+        "Nobody from ROOMS will ever write to you first, or ask for a key or seed words."
+    )
+
+
+def rules(limits: RoomLimits) -> str:
+    """Say how rooms are decided and paid."""
+    return (
+        "<b>How a room works</b>\n\n"
+        "1. <b>Open.</b> Stake on YES or NO. One side per person; you may add to it.\n"
+        f"2. <b>Lock.</b> Bets close. Stakes that reach the room's own Solana address within "
+        f"{words.length(limits.cut_ms)} are in the pool; a later one goes back in full.\n"
+        f"3. <b>Watch.</b> {words.length(limits.watch_ms)} after lock. The target of a move is "
+        "fixed by the first index price, so nobody can bet knowing it.\n"
+        "4. <b>Decided.</b> Touching the target means YES at once; the deadline means NO. "
+        "Equal counts as touched.\n"
+        "5. <b>Paid.</b> Winners get their stake back and share the losing pool less fees "
+        f"({words.percent(limits.protocol_fee_bps)} protocol, "
+        f"{words.percent(limits.host_fee_bps)} host). Never less than the stake.\n\n"
+        "The index price is the median of independent sources that agree; too few means "
+        "silence, never a guess. Missing prices never mean NO: such a room is void.\n"
+        "A void room gives every stake back exactly, without a fee. "
+        "So does one where everyone was on the same side.\n\n"
+        "Fixed values: late bets earn less, because the losing pool is shared by stake × weight."
+    )
+
+
+def wallet_card(wallet: Wallet) -> str:
+    """Show what a person has."""
+    if wallet.address is None:
+        return "<b>Wallet</b>\n\n⏳ It is being made; I will tell you in a moment."
+    rows: list[tuple[str, ...]] = [("Available", words.sol(wallet.available))]
+    rows += [
+        (name, words.sol(lamports))
+        for name, lamports in (
+            ("Reserved", wallet.held),
+            ("In rooms", wallet.in_rooms),
+            ("On its way to you", wallet.coming),
+            ("Earned", wallet.earned),
+        )
+        if lamports
+    ]
+    return f"<b>Wallet</b>\n<code>{escape(wallet.address)}</code>\n\n{words.table(rows)}"
+
+
+def deposit(wallet: Wallet) -> str:
+    """Say how lamports come in."""
+    if wallet.address is None:
+        return "<b>Deposit</b>\n\n⏳ Your wallet is being made; I will tell you in a moment."
+    return (
+        "<b>Deposit</b>\n\n"
+        "Send SOL to your own address:\n"
+        f"<code>{escape(wallet.address)}</code>\n\n"
+        "Only SOL, on Solana. I will tell you as soon as it has arrived. No fee."
+    )
+
+
+def history(lines: Sequence[HistoryLine], page: int, explorer: str | None) -> str:
+    """Show a page of what changed."""
+    if not lines:
+        return "<b>History</b>\n\nNothing yet." if page == 0 else "<b>History</b>\n\nNo more."
+    parts = ["<b>History</b>" + (f" · page {page + 1}" if page else "")]
+    for line in lines:
+        sign = "+" if line.lamports > 0 else "−"
+        signature = line.signature or _deposit_signature(line.key)
+        proof = words.proof(signature, explorer)
+        parts.append(
+            f"{words.day(line.at)} · {_entry_words(line.key)}\n"
+            f"<b>{sign}{words.sol(abs(line.lamports))}</b> → {words.sol(line.balance)}"
+            + (f"\n{proof}" if proof else "")
+        )
+    return "\n\n".join(parts)
+
+
+def bets(
+    lines: Sequence[BetLine], page: int, now: UnixMs, explorer: str | None, *, won: bool
+) -> str:
+    """Show a page of a person's bets."""
+    title = "Rooms won" if won else "Your bets"
+    if not lines:
+        none = "None yet." if page == 0 else "No more."
+        return f"<b>{title}</b>\n\n{none}"
+    parts = [f"<b>{title}</b>" + (f" · page {page + 1}" if page else "")]
+    parts += [_bet(line, now, explorer) for line in lines]
+    return "\n\n".join(parts)
+
+
+def referrals(link: str, invited: Invited) -> str:
+    """Show the invitation link and what it brought."""
+    people = "1 person" if invited.people == 1 else f"{invited.people} people"
+    return (
+        "<b>Referrals</b>\n\n"
+        f"{escape(link)}\n\n"
+        "You get 15 % of the protocol's fee on the bets of whoever starts by your link, "
+        "for as long as they bet.\n\n"
+        f"Came by your link: <b>{people}</b>\n"
+        f"Earned, hosting included: <b>{words.sol(invited.earned)}</b>"
+    )
+
+
+def ask_amount(available: Lamports, limits: WithdrawalLimits) -> str:
+    """Ask how much shall leave."""
+    return (
+        "<b>Withdraw</b> · 1 of 3\n\n"
+        f"Available: <b>{words.sol(available)}</b>\n"
+        f"How much? Type an amount such as <code>0.25</code>, at least "
+        f"{words.sol(limits.lamports_min)}. No fee."
+    )
+
+
+def ask_address(lamports: Lamports) -> str:
+    """Ask where it shall go."""
+    return f"<b>Withdraw {words.sol(lamports)}</b> · 2 of 3\n\nWhere to? Paste the Solana address."
+
+
+def confirm_withdrawal(lamports: Lamports, to_address: str, waits_ms: int) -> str:
+    """Show a withdrawal in full and ask for its last word."""
+    when = (
+        "It leaves at once."
+        if waits_ms <= 0
+        else f"An amount like this waits {words.length(waits_ms)} before it leaves."
+    )
+    return (
+        f"<b>Withdraw {words.sol(lamports)}</b> · 3 of 3\n\n"
+        f"To:\n<pre>{escape(words.grouped(to_address))}</pre>\n"
+        f"Amount: <b>{words.sol(lamports)}</b> · fee: none\n"
+        f"{when}\n\n"
+        "Compare every letter with where you want it to go. Then type the <b>last 6 letters</b> "
+        "of the address, as they stand there. This stays open for 2 minutes."
+    )
+
+
+def withdrawal_asked(lamports: Lamports, to_address: str) -> str:
+    """Say that a withdrawal is on its way."""
+    return (
+        f"⏳ <b>{words.sol(lamports)}</b> to {escape(to_address[:4])}…{escape(to_address[-4:])}: "
+        "on it. You will hear when it has left and when it has landed."
+    )
+
+
+def _bet(line: BetLine, now: UnixMs, explorer: str | None) -> str:
+    wanted = words.aim(line.comparator, line.move_bps, line.target, line.scale, line.unit)
+    head = (
+        f"{words.SIDE_SIGN[line.side]} <b>{line.side} · {words.sol(line.staked)}</b> · "
+        f"{escape(line.feed)} {wanted}\nRoom {words.code(line.room)} · "
+    )
+    if line.outcome is None:
+        tail = (
+            f"ends {words.until(line.deadline_at, now)}"
+            if line.deadline_at > now
+            else "being decided"
+        )
+        return head + tail
+    sign = words.OUTCOME_SIGN[line.outcome]
+    if line.paid is not None:
+        verb = "came back" if line.outcome is Outcome.VOID else "paid"
+        proof = words.proof(line.signature, explorer)
+        return f"{head}{sign} {line.outcome} · {verb} <b>{words.sol(line.paid)}</b>\n{proof}"
+    if line.outcome in (Outcome(line.side), Outcome.VOID):
+        waits = "not yet settled" if line.state is State.DECIDED else "payment on its way"
+        return f"{head}{sign} {line.outcome} · {waits}"
+    return f"{head}{sign} {line.outcome} · lost"
+
+
+def _entry_words(key: str) -> str:
+    kind, _, rest = key.partition(":")
+    cause = rest.partition(":")[0]
+    return _ENTRY_WORDS.get(f"{kind}:{cause}") or _ENTRY_WORDS.get(kind) or escape(kind)
+
+
+def _deposit_signature(key: str) -> str | None:
+    kind, _, rest = key.partition(":")
+    return rest.partition(":")[0] if kind == "deposit" else None

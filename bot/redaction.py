@@ -1,0 +1,75 @@
+"""Redaction: what of an update may be stored: what is needed, and never a key.
+
+In        an update as it came.
+Out       who it is from, and the update without quoted messages, our own words and secrets.
+Promises  text that looks like a private key or seed words is gone before anything is written; its
+          message is marked, so that it can be taken out of the chat.
+Why       a chat is no place for a key: whoever reads this database later must find none.
+"""
+
+import re
+from typing import Any, Final
+
+MARK: Final = "rooms_secret"
+
+_BASE58_KEY: Final = re.compile(
+    r"(?<![1-9A-HJ-NP-Za-km-z])[1-9A-HJ-NP-Za-km-z]{87,88}(?![1-9A-HJ-NP-Za-km-z])"
+)
+_BYTES_KEY: Final = re.compile(r"\[\s*(?:[0-9]{1,3}\s*,\s*){31,63}[0-9]{1,3}\s*\]", re.ASCII)
+_SEED_WORDS: Final = re.compile(
+    r"(?<![A-Za-z])(?:[a-z]{3,8}[\s,.;:0-9]+){11,23}[a-z]{3,8}(?![A-Za-z])",
+    re.ASCII | re.IGNORECASE,
+)
+_SECRETS: Final = (_BASE58_KEY, _BYTES_KEY, _SEED_WORDS)
+
+_MESSAGES: Final = ("message", "edited_message", "channel_post", "edited_channel_post")
+_TEXTS: Final = ("text", "caption")
+_NOT_NEEDED: Final = (
+    "reply_to_message",
+    "quote",
+    "external_reply",
+    "pinned_message",
+    "reply_markup",
+)
+
+
+def is_secret(text: str) -> bool:
+    """Say whether text looks like a private key or seed words."""
+    return any(pattern.search(text) for pattern in _SECRETS)
+
+
+def storable(update: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Return who an update is from, and what of it may be stored."""
+    kept = dict(update)
+    for kind in _MESSAGES:
+        if isinstance(kept.get(kind), dict):
+            kept[kind] = _message(kept[kind])
+    press = kept.get("callback_query")
+    if isinstance(press, dict) and isinstance(press.get("message"), dict):
+        place = {
+            name: press["message"][name]
+            for name in ("message_id", "date", "chat")
+            if name in press["message"]
+        }
+        kept["callback_query"] = {**press, "message": place}
+    return _from(kept), kept
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in message.items() if name not in _NOT_NEEDED}
+    for name in _TEXTS:
+        if isinstance(kept.get(name), str) and is_secret(kept[name]):
+            kept[name] = ""
+            kept.pop("entities", None)
+            kept.pop("caption_entities", None)
+            kept[MARK] = True
+    return kept
+
+
+def _from(update: dict[str, Any]) -> int:
+    for body in update.values():
+        if isinstance(body, dict):
+            for who in (body.get("from"), body.get("chat")):
+                if isinstance(who, dict) and isinstance(who.get("id"), int):
+                    return int(who["id"])
+    return 0

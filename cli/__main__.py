@@ -1,0 +1,5 @@
+"""Lets `python -m cli` be the `rooms` command."""
+
+from cli.main import run
+
+run()

@@ -1,0 +1,249 @@
+"""Embedded: the whole stack on one machine, without accounts, as children of one supervisor.
+
+In        a data folder, ports, which venues; settings that differ from production's.
+Out       the children in the order in which they start; what must be made before they can.
+Promises  the product's own processes get only addresses and secrets: they do not know where they
+          run; a second start finds the first one's data.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from chain.keystore import Keystore
+from chain.signer import KeyPath
+from cli.ports import HOST, Ports
+from cli.probes import postgres_answers, valkey_answers
+from cli.settings import PREFIX
+from cli.supervisor import Child
+from sandbox import postgres, valkey
+from sandbox.postgres import PostgresSettings
+from sandbox.valkey import ValkeySettings
+
+DATABASE: Final = "rooms"
+PUBLIC: Final = "public"
+SANDBOX: Final = "sandbox"
+SOURCES: Final = {
+    "binance": "/binance/stream",
+    "coinbase": "/coinbase",
+    "kraken": "/kraken/v2",
+    "okx": "/okx/ws/v5/public",
+    "bybit": "/bybit/v5/public/spot",
+}
+
+RELAXED: Final[Mapping[str, str]] = {
+    # Rooms from 20 s, cut 1 s and watch 3 s after lock, withdrawals without cool-down.
+    "LIMITS__OPEN_MS_MIN": "5000",
+    "LIMITS__SPAN_MS_MIN": "20000",
+    "LIMITS__CUT_MS": "1000",
+    "LIMITS__WATCH_MS": "3000",
+    "LIMITS__WARM_MS": "5000",
+    "WITHDRAWALS__FREE_LAMPORTS_DAY": "100000000000",
+    "WITHDRAWALS__COOL_DOWN_MS": "0",
+    "WITHDRAWALS__DELAY_MS": "0",
+    "DEPOSIT_SWEEP_MS": "1000",
+    "STAKES_PER_SECOND": "200",
+    "LANDING_MS": "1000",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Say where an embedded stack lives and what it talks to.
+
+    Attributes:
+        venues: `PUBLIC`, or `SANDBOX` for the seeded market or ``recording``.
+        logs_to_files: children write into files instead of to the person.
+        extra: settings beside the relaxed ones, without their prefix.
+    """
+
+    folder: Path
+    ports: Ports
+    venues: str
+    seed: int = 1
+    recording: Path | None = None
+    logs_to_files: bool = False
+    log_format: str = "people"
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def page_url(self) -> str:
+        """Return where the chat page is."""
+        return f"http://{HOST}:{self.ports.page}/"
+
+    @property
+    def gateway_url(self) -> str:
+        """Return where programs subscribe."""
+        return f"ws://{HOST}:{self.ports.gateway}/v1"
+
+    @property
+    def solana_url(self) -> str:
+        """Return the first RPC address of the chain."""
+        return f"http://{HOST}:{self.ports.solana}"
+
+    @property
+    def venues_control_url(self) -> str:
+        """Return where the sandbox venues are steered."""
+        return f"http://{HOST}:{self.ports.venues_control}"
+
+    @property
+    def postgres(self) -> PostgresSettings:
+        """Return where the database is."""
+        return PostgresSettings(data_dir=self.folder / "postgres", port=self.ports.postgres)
+
+    @property
+    def keystore(self) -> Path:
+        """Return where custody's keys are."""
+        return self.folder / "keystore"
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings of the product's own processes."""
+        solana = [f"http://{HOST}:{port}" for port in (self.ports.solana, self.ports.solana_second)]
+        values = {
+            "PROFILE": "embedded",
+            "LOG_FORMAT": self.log_format,
+            "DATABASE_URL": self.postgres.dsn(DATABASE),
+            "REDIS_URL": f"redis://{HOST}:{self.ports.valkey}/0",
+            "KAFKA": f"{HOST}:{self.ports.broker}",
+            "SOLANA_URLS": json.dumps(solana),
+            "TELEGRAM_URL": f"http://{HOST}:{self.ports.page}/bot",
+            "TELEGRAM_TOKEN": self._secret("telegram-token", _new_token),
+            "KEYSTORE": str(self.keystore),
+            "KEYSTORE_PASSPHRASE": self._secret("passphrase", _new_passphrase),
+            "GATEWAY_PORT": str(self.ports.gateway),
+            "STANDING_FEEDS": json.dumps(["SOL/USD", "BTC/USD", "ETH/USD"]),
+            **RELAXED,
+            **self.extra,
+        }
+        if self.venues != PUBLIC:
+            base = f"ws://{HOST}:{self.ports.venues}"
+            values["VENUE_URLS"] = json.dumps({name: base + path for name, path in SOURCES.items()})
+        return {f"{PREFIX}{name}": value for name, value in values.items()}
+
+    def prepare_folder(self) -> bool:
+        """Make what needs no server: the database's folder and the keys; say whether it is new."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "logs").mkdir(exist_ok=True)
+        valkey.prepare(self._valkey())
+        fresh = postgres.prepare(self.postgres)
+        passphrase = self._secret("passphrase", _new_passphrase)
+        if not self.keystore.exists():
+            Keystore.create(self.keystore, passphrase, secrets.token_bytes)
+        return fresh
+
+    def servers(self) -> list[Child]:
+        """Return the stand-ins for the outside world."""
+        children = [
+            Child(
+                name="postgres",
+                argv=tuple(postgres.command(self.postgres)),
+                ready=postgres_answers(self.ports.postgres),
+                user=postgres.system_user(),
+                folder=Path("/"),
+                stop_signal=signal.SIGINT,
+                log=self._log("postgres", always=True),
+            ),
+            Child(
+                name="valkey",
+                argv=tuple(valkey.command(self._valkey())),
+                ready=valkey_answers(self.ports.valkey),
+                log=self._log("valkey", always=True),
+            ),
+            self._own("broker", "sandbox", "broker", "--port", self.ports.broker),
+            self._own(
+                "solana", "sandbox", "solana", "--port", self.ports.solana,
+                "--second-port", self.ports.solana_second,
+                "--control-port", self.ports.solana_control,
+            ),
+            self._own(
+                "telegram", "sandbox", "telegram", "--port", self.ports.page,
+                "--solana-url", self.solana_url,
+            ),
+        ]  # fmt: skip
+        if self.venues != PUBLIC:
+            recording = ("--recording", self.recording) if self.recording else ()
+            children.append(
+                self._own(
+                    "venues", "sandbox", "venues", "--port", self.ports.venues,
+                    "--control-port", self.ports.venues_control, "--seed", self.seed, *recording,
+                )
+            )  # fmt: skip
+        return children
+
+    def processes(self) -> list[Child]:
+        """Return the product's own processes."""
+        venues = () if self.venues == PUBLIC else ("venues",)
+        return [
+            self._own("custody", "custody", needs=("postgres", "broker", "solana")),
+            self._own("worker", "worker", needs=("postgres", "broker", "valkey")),
+            self._own("gateway", "gateway", needs=("postgres", "broker")),
+            self._own("bot", "bot", needs=("postgres", "valkey", "telegram")),
+            self._own("feeds", "feeds", needs=("postgres", "broker", *venues)),
+        ]
+
+    async def fund_operator(self) -> None:
+        """Give fee payer and treasury test funds when the fee payer runs low."""
+        signer = await asyncio.to_thread(
+            Keystore.open, self.keystore, self._secret("passphrase", _new_passphrase)
+        )
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            for path in (KeyPath.fee_payer(), KeyPath.treasury()):
+                address = await signer.address(path)
+                if await _ask(client, self.solana_url, "getBalance", address) < FUNDS_LAMPORTS_MIN:
+                    await _ask(client, self.solana_url, "requestAirdrop", address, FUNDS_LAMPORTS)
+
+    def _own(self, name: str, *words: object, needs: tuple[str, ...] = ()) -> Child:
+        data = ("--data", self.folder / name) if words[0] == "sandbox" else ()
+        environment = {} if words[0] == "sandbox" else self.environment()
+        return Child(
+            name=name,
+            argv=(sys.executable, "-m", "cli", *(str(word) for word in (*words, *data))),
+            needs=needs,
+            environment={**environment, f"{PREFIX}LOG_FORMAT": self.log_format},
+            log=self._log(name),
+        )
+
+    def _valkey(self) -> ValkeySettings:
+        return ValkeySettings(data_dir=self.folder / "valkey", port=self.ports.valkey)
+
+    def _log(self, name: str, *, always: bool = False) -> Path | None:
+        return self.folder / "logs" / f"{name}.log" if always or self.logs_to_files else None
+
+    def _secret(self, name: str, new: Callable[[], str]) -> str:
+        """Read a secret of this folder, or draw it the first time; only we may read it."""
+        path = self.folder / name
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(new())
+        return path.read_text()
+
+
+FUNDS_LAMPORTS: Final = 100_000_000_000
+FUNDS_LAMPORTS_MIN: Final = 1_000_000_000
+
+
+async def _ask(client: httpx.AsyncClient, url: str, method: str, *params: object) -> int:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answer = (await client.post(url, json=body)).raise_for_status().json()
+    if "error" in answer:
+        raise RuntimeError(f"the chain refused {method}: {answer['error']['message']}")
+    value = answer["result"]
+    return int(value["value"]) if isinstance(value, dict) else 0
+
+
+def _new_token() -> str:
+    return f"{secrets.randbelow(9 * 10**9) + 10**9}:{secrets.token_urlsafe(26)[:35]}"
+
+
+def _new_passphrase() -> str:
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,180 @@
+"""Main: the `rooms` command.
+
+Promises  `--help` says what each command does; whatever cannot work is one clear line and an exit
+          code that is not 0; Ctrl-C is no error.
+"""
+
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from cli import sandbox
+from cli.logs import set_up_logs
+from cli.ports import BASE, Ports
+from cli.running import run_until_told
+from cli.settings import BadSettings, Settings, read_settings
+
+app = typer.Typer(
+    help="Bets in Telegram on whether a price reaches a target in time.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(sandbox.app, name="sandbox")
+
+Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
+Seed = Annotated[int, typer.Option(help="Which sandbox market: the same seed, the same prices.")]
+
+
+@app.command()
+def up(
+    data: Folder = Path(".rooms"),
+    ports: Annotated[int, typer.Option(help="The first of the ports that are used.")] = BASE,
+    venues: Annotated[
+        str, typer.Option(help="Where prices come from: auto, public or sandbox.")
+    ] = "auto",
+    recording: Annotated[
+        Path | None,
+        typer.Option(help="Serve captured frames (a file or a folder) through the sandbox venues."),
+    ] = None,
+    quorum: Annotated[
+        int | None, typer.Option(help="How many sources must agree; 3 unless said.")
+    ] = None,
+    seed: Seed = 1,
+) -> None:
+    """Start everything on this machine and print where the chat page is."""
+    from cli.embedded import SANDBOX, Stack
+    from cli.up import choose_venues
+    from cli.up import up as start
+
+    if venues not in ("auto", "public", "sandbox"):
+        raise typer.BadParameter("choose auto, public or sandbox", param_hint="--venues")
+
+    async def work() -> None:
+        chosen = SANDBOX if recording else await choose_venues(venues)
+        stack = Stack(
+            folder=data.resolve(), ports=Ports.from_base(ports), venues=chosen, seed=seed,
+            recording=recording.resolve() if recording else None,
+            extra={"QUORUM": str(quorum)} if quorum else {},
+        )  # fmt: skip
+        await start(stack, Console())
+
+    run_until_told(work())
+
+
+@app.command()
+def demo(
+    seed: Seed = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Keep the demo's data here instead of nowhere.")
+    ] = None,
+) -> None:
+    """Play the whole story by itself and check that every lamport adds up."""
+    from cli.demo import play
+
+    run_until_told(play(seed=seed, as_json=as_json, folder=data))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database, the topics and the feeds up to this version."""
+    from cli.migrate import migrate_all
+
+    settings = _settings("migrate")
+
+    async def work() -> None:
+        applied = await migrate_all(settings)
+        Console().print("\n".join(applied) if applied else "everything is up to date already")
+
+    run_until_told(work())
+
+
+@app.command()
+def doctor(
+    data: Folder = Path(".rooms"),
+    ports: Annotated[int, typer.Option(help="The ports that `rooms up` was given.")] = BASE,
+) -> None:
+    """Say in plain words what is reachable and what is misconfigured."""
+    from cli.doctor import examine
+
+    run_until_told(examine(data.resolve(), ports))
+
+
+@app.command()
+def tail(
+    what: Annotated[str, typer.Argument(help="prices or settlements")],
+    url: Annotated[
+        str, typer.Option(help="Where the gateway is.")
+    ] = f"ws://127.0.0.1:{BASE + 1}/v1",
+    feeds: Annotated[str, typer.Option(help="Only these feeds, with commas between.")] = "",
+    cursor: Annotated[int | None, typer.Option(help="Go on after this number.")] = None,
+) -> None:
+    """Follow live prices or settlement events, one JSON line each, without missing one."""
+    from cli.tail import follow
+
+    if what not in ("prices", "settlements"):
+        raise typer.BadParameter("follow prices or settlements", param_hint="WHAT")
+    run_until_told(follow(what, url, feeds, cursor))
+
+
+@app.command()
+def feeds() -> None:
+    """Run the process that hears the venues."""
+    from cli.processes import run_feeds_process
+
+    _run_process("feeds", run_feeds_process)
+
+
+@app.command()
+def worker() -> None:
+    """Run the process that decides prices, bets, settlements and withdrawals."""
+    from cli.processes import run_worker_process
+
+    _run_process("worker", run_worker_process)
+
+
+@app.command()
+def custody() -> None:
+    """Run the one process that signs and sends."""
+    from cli.processes import run_custody_process
+
+    _run_process("custody", run_custody_process)
+
+
+@app.command()
+def bot() -> None:
+    """Run the process that talks to people."""
+    from cli.processes import run_bot_process
+
+    _run_process("bot", run_bot_process)
+
+
+@app.command()
+def gateway() -> None:
+    """Run the process that streams prices and settlement events to programs."""
+    from cli.processes import run_gateway_process
+
+    _run_process("gateway", run_gateway_process)
+
+
+def run() -> None:
+    """Be the `rooms` command."""
+    app()
+
+
+def _settings(process: str) -> Settings:
+    try:
+        settings = read_settings()
+    except BadSettings as error:
+        sys.exit(f"rooms {process}: {error}")
+    set_up_logs(process, settings.log_format)
+    return settings
+
+
+def _run_process(name: str, process: Callable[[Settings], Coroutine[Any, Any, None]]) -> None:
+    run_until_told(process(_settings(name)))

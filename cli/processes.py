@@ -1,0 +1,62 @@
+"""Processes: each of the product's processes, put together from its settings.
+
+In        settings.
+Out       a coroutine a process, which runs until it is cancelled.
+Promises  a process is handed only what it needs: only custody sees the keystore's passphrase, only
+          the bot its token; it says that it is ready when it does its work.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+from chain.keystore import Keystore
+from chain.providers import Providers
+from chain.settings import ChainSettings, DepositSettings, Endpoint, FeeSettings
+from chain.transactions import TRANSFERS_MAX
+from cli.ready import tell_ready
+from cli.settings import Settings
+from storage.connections import open_connections
+from storage.leases import Lease, held
+from streams import topics
+from streams.addresses import ensure_operator
+from streams.app import attach, build_app, run_app
+from streams.custody import Custody
+from streams.rounds import Pace, run_rounds, wake_bell
+
+CUSTODY_CONNECTIONS: Final = 6
+
+
+async def run_custody_process(settings: Settings) -> None:
+    """Sign, send, post and seal."""
+    dsn = settings.database_url.get_secret_value()
+    fees = FeeSettings(version=settings.transaction_version)
+    endpoints = tuple(
+        Endpoint(f"provider {number}", url) for number, url in enumerate(settings.solana_urls, 1)
+    )
+    signer = await asyncio.to_thread(
+        Keystore.open, settings.keystore, settings.keystore_passphrase.get_secret_value()
+    )
+    async with AsyncExitStack() as stack:
+        until_lost = await stack.enter_async_context(held(dsn, Lease.CUSTODY))
+        connections = await stack.enter_async_context(
+            open_connections(dsn, name="custody", size_max=CUSTODY_CONNECTIONS)
+        )
+        providers = await stack.enter_async_context(
+            Providers.of(ChainSettings(endpoints=endpoints, fees=fees))
+        )
+        custody = Custody(
+            connections=connections,
+            providers=providers,
+            signer=signer,
+            operator=await ensure_operator(connections, signer),
+            fees=fees,
+            deposits=DepositSettings(),
+            deposit_lamports_min=settings.deposit_lamports_min,
+            transfers_max=TRANSFERS_MAX[fees.version],
+        )
+        bell = asyncio.Event()
+        app = build_app("custody", settings.kafka)
+        attach(app, topics.CUSTODY, wake_bell(bell), name="custody")
+        pace = Pace(deposits_ms=settings.deposit_sweep_ms)
+        await run_app(app, [lambda: run_rounds(custody, bell, pace), until_lost], ready=tell_ready)

@@ -1,0 +1,83 @@
+"""Sandbox: the commands that serve a stand-in for the outside world, one a process.
+
+Promises  each says when it is ready, stops on Ctrl-C or SIGTERM, and ends with one clear line
+          when its port is taken.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.ready import tell_ready
+from cli.running import run_until_told
+
+app = typer.Typer(help="Serve one stand-in for the outside world on this machine.")
+
+Port = Annotated[int, typer.Option(help="Where to listen on loopback.")]
+Data = Annotated[Path, typer.Option(help="Where its data is kept.")]
+
+
+@app.command()
+def broker(port: Port, data: Data) -> None:
+    """Serve a Kafka broker for one machine."""
+    from sandbox.broker.serve import BrokerSettings
+    from sandbox.broker.serve import serve as serve_broker
+
+    settings = BrokerSettings(data_dir=data, port=port)
+    run_until_told(serve_broker(settings, lambda _: tell_ready()))
+
+
+@app.command()
+def solana(
+    port: Port,
+    second_port: Annotated[int, typer.Option(help="Where the second provider listens.")],
+    control_port: Annotated[int, typer.Option(help="Where faults are asked for.")],
+    data: Data,
+    slot_ms: Annotated[int, typer.Option(help="How long a slot lasts.")] = 200,
+) -> None:
+    """Serve a Solana chain behind two RPC providers."""
+    from sandbox.solana.serve import SolanaSettings
+    from sandbox.solana.serve import serve as serve_solana
+
+    settings = SolanaSettings(
+        port=port, second_port=second_port, control_port=control_port, data_dir=data,
+        slot_ms=slot_ms,
+    )  # fmt: skip
+    run_until_told(serve_solana(settings, lambda _: tell_ready()))
+
+
+@app.command()
+def venues(
+    port: Port,
+    control_port: Annotated[int, typer.Option(help="Where the market is steered.")],
+    data: Data,
+    seed: Annotated[int, typer.Option(help="Which market.")] = 1,
+    recording: Annotated[
+        Path | None, typer.Option(help="Captured frames to serve instead, at their own pace.")
+    ] = None,
+) -> None:
+    """Serve the venues' own protocols from a seeded market or a recording."""
+    from sandbox.venues.serve import VenuesSettings
+    from sandbox.venues.serve import serve as serve_venues
+
+    data.mkdir(parents=True, exist_ok=True)
+    settings = VenuesSettings(
+        port=port, control_port=control_port, seed=seed, recording=recording, data_dir=data
+    )
+    run_until_told(serve_venues(settings, lambda _: tell_ready()))
+
+
+@app.command()
+def telegram(
+    port: Port,
+    data: Data,
+    solana_url: Annotated[str, typer.Option(help="The node that gives test funds.")],
+) -> None:
+    """Serve the Bot API with its chat page."""
+    from sandbox.telegram.serve import TelegramSettings
+    from sandbox.telegram.serve import serve as serve_telegram
+
+    data.mkdir(parents=True, exist_ok=True)
+    settings = TelegramSettings(port=port, data_dir=data, solana_url=solana_url)
+    run_until_told(serve_telegram(settings, lambda _: tell_ready()))

@@ -1,0 +1,48 @@
+"""Dial: opens a websocket as our lines need it.
+
+In        an address, and how long to wait.
+Out       an open wire; or, when it was refused, how long the venue asks us to stay away.
+Promises  bounded waits, bounded frames, a bounded buffer; no pings but the venue's own.
+"""
+
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from streams.feeds.line import Wire
+from streams.feeds.patience import Patience
+
+FRAMES_WAITING_MAX = 512
+FRAME_BYTES_MAX = 2**20
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_STAY_AWAY = (418, 429, 503)
+
+
+async def dial(url: str, patience: Patience) -> Wire:
+    """Open a websocket as our lines need it: bounded, and without pings of its own.
+
+    Raises:
+        OSError, WebSocketException: when it cannot be opened in time.
+    """
+    return await connect(
+        url,
+        compression=None,
+        # A proxy of the environment is for the outside world, never for this machine.
+        proxy=None if urlsplit(url).hostname in _LOOPBACK else True,
+        open_timeout=patience.open_ms / 1000,
+        close_timeout=patience.close_ms / 1000,
+        ping_interval=None,
+        max_size=FRAME_BYTES_MAX,
+        max_queue=FRAMES_WAITING_MAX,
+    )
+
+
+def told_to_wait_ms(error: Exception, patience: Patience) -> int:
+    """Read the ``Retry-After`` of a refusal, bounded; 0 when there is none."""
+    if not isinstance(error, InvalidStatus) or error.response.status_code not in _STAY_AWAY:
+        return 0
+    told = error.response.headers.get("Retry-After", "")
+    if not (told.isascii() and told.isdigit() and len(told) <= 6):
+        return 0
+    return min(int(told) * 1000, patience.told_to_wait_max_ms)

@@ -1,0 +1,126 @@
+"""A recording served again: the same digits, at its own pace, with times and ids of now."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from sandbox.venues.kraken_v1 import update_from_v1
+from sandbox.venues.recording import Player, load
+from sandbox.venues.session import Told
+from sandbox.venues.spoken import SPOKEN
+from streams.feeds.sources import SOURCES
+from streams.feeds.venue import Trade
+from tests.feeds.recordings import CAPTURES, HERE, needs_captures
+
+T0 = 1_800_000_000_000
+ALL_OF_OKX = {("trades", "SOL-USDT"), ("tickers", "SOL-USDT")}
+TRADES = {
+    "binance": {("aggTrade", "solusdt")},
+    "coinbase": {("matches", "SOL-USD")},
+    "kraken": {("trade", "SOL/USD")},
+    "okx": {("trades", "SOL-USDT")},
+    "bybit": {("publicTrade", "SOLUSDT")},
+}
+PRICES = {
+    "binance": ["150.24000000", "150.25000000", "150.26000000"],
+    "coinbase": ["150.2", "150.31"],
+    "kraken": ["150.10", "150.11000000"],
+    "okx": ["150.3", "150.28"],
+    "bybit": ["150.27", "150.26", "150.30"],
+}
+
+
+def player(folder: Path = HERE, *, pace: int = 1, loop: bool = False) -> Player:
+    return Player(load(folder, SPOKEN), SPOKEN, pace=pace, loop=loop)
+
+
+def trades(venue: str, told: list[Told]) -> list[Trade]:
+    texts = [each.text for each in told]
+    heard = [each for text in texts for each in SOURCES[venue].parse(text)]
+    return [each for each in heard if isinstance(each, Trade)]
+
+
+@pytest.mark.parametrize("venue", sorted(SPOKEN))
+def test_only_what_is_subscribed_is_served_digit_by_digit(venue: str) -> None:
+    told = list(player().due(venue, TRADES[venue], T0, T0 + 60_000))
+    assert {(each.channel, each.symbol) for each in told} == TRADES[venue]
+    assert [trade.price for trade in trades(venue, told)] == PRICES[venue]
+
+
+def test_frames_keep_their_own_pace() -> None:
+    playing = player()
+    assert not list(playing.due("okx", set(), T0 - 9_000, T0))  # It begins with a subscriber.
+    came = {
+        ms: [each.channel for each in playing.due("okx", ALL_OF_OKX, T0 + ms - 100, T0 + ms)]
+        for ms in range(100, 700, 100)
+    }
+    assert came == {100: ["trades"], 200: ["trades"], 300: [], 400: ["tickers"], 500: [], 600: []}
+
+
+def test_a_faster_pace_is_that_much_faster() -> None:
+    assert len(list(player(pace=10).due("okx", ALL_OF_OKX, T0, T0 + 40))) == 3
+
+
+def test_times_are_moved_to_now_and_keep_their_lag() -> None:
+    told = list(player().due("okx", TRADES["okx"], T0, T0 + 60_000))
+    first, second = trades("okx", told)
+    assert first.source_at == T0 - 12
+    assert second.source_at == T0 + 200 - 11
+
+
+@pytest.mark.parametrize("venue", sorted(SPOKEN))
+def test_ids_rise_from_loop_to_loop_and_from_start_to_start(venue: str) -> None:
+    heard = trades(venue, list(player(loop=True).due(venue, TRADES[venue], T0, T0 + 5_000)))
+    restarted = player(loop=True).due(venue, TRADES[venue], T0 + 5_001, T0 + 9_000)
+    heard += trades(venue, list(restarted))
+    assert len(heard) > 10
+    assert all(a.sequence < b.sequence and a.source_at < b.source_at for a, b in pairwise(heard))
+
+
+def test_without_a_loop_it_ends() -> None:
+    playing = player()
+    assert list(playing.due("okx", ALL_OF_OKX, T0, T0 + 60_000))
+    assert not list(playing.due("okx", ALL_OF_OKX, T0 + 60_000, T0 + 600_000))
+
+
+def test_a_folder_without_frames_of_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("wss://ws.bitstamp.net/ <-> 1641343690.5\n")
+    with pytest.raises(ValueError, match="no frames"):
+        load(tmp_path, SPOKEN)
+
+
+def test_kraken_s_older_trades_are_told_in_the_newer_words() -> None:
+    frame = (
+        '[993,[["354.04000000","0.28245396","1618678150.826417","s","m",""],'
+        '["353.81000000","1.71754604","1618678150.827816","b","l",""]],"trade","XMR/USD"]'
+    )
+    update = update_from_v1(frame, 5)
+    assert update is not None
+    first, second = SOURCES["kraken"].parse(update)
+    assert first == Trade("XMR/USD", "354.04000000", 5, 1618678150826)  # type: ignore[arg-type]
+    assert isinstance(second, Trade)
+    assert (second.sequence, json.loads(update)["data"][1]["side"]) == (6, "buy")
+    assert update_from_v1('{"event":"heartbeat"}', 1) is None
+
+
+@needs_captures
+@pytest.mark.parametrize(
+    ("venue", "channel", "symbol", "count"),
+    [
+        ("binance", "aggTrade", "nknusdt", 1),
+        ("coinbase", "matches", "SKL-BTC", 1),
+        ("kraken", "trade", "XMR/USD", 3),
+        ("okx", "trades", "BTC-USDT", 20),
+    ],
+)
+def test_real_recordings_become_trades_of_now(
+    venue: str, channel: str, symbol: str, count: int
+) -> None:
+    playing = player(CAPTURES)
+    told = list(playing.due(venue, {(channel, symbol)}, T0, T0 + 120_000))
+    heard = trades(venue, told)
+    assert len(heard) >= count
+    assert all(T0 - 60_000 < trade.source_at < T0 + 120_000 for trade in heard)
+    assert all(a.sequence < b.sequence for a, b in pairwise(heard))
