@@ -8,6 +8,7 @@ Promises  a death before the commit handles the update again, as if for the firs
 """
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -111,7 +112,9 @@ class Handling:
 
     async def _note_failure(self, update: Update, mistake: Exception) -> list[Reply]:
         reason = f"{type(mistake).__name__}: {mistake}"[:REASON_LETTERS_MAX]
-        log.error("update_failed", update=update.id, why=reason, exc_info=mistake)
+        # Written out here: a renderer that shows local variables would show what people wrote.
+        trace = "".join(traceback.format_exception(mistake))
+        log.error("update_failed", update=update.id, why=reason, trace=trace)
         async with transaction(self._connections) as connection:
             attempts = await updates.note_failure(connection, update.id, reason)
             if attempts < self._place.settings.tries_max:
@@ -136,13 +139,14 @@ class Handling:
         tasks.create_task(self._send(update, person, said))
 
     async def _send(self, update: int, person: int, said: Sequence[Reply]) -> None:
+        chat_id = _chat(said, person)
         try:
-            outcome = await self._voice.say(_chat(said, person), said)
+            outcome = await self._voice.say(chat_id, said)
         finally:
             self._free.release()
         if outcome is Said.UNREACHABLE:
             return
-        if outcome is Said.BLOCKED:
+        if outcome is Said.BLOCKED and chat_id == person:
             async with self._connections.acquire() as connection:
                 await people.block(connection, person, blocked=True)
         self._answered.append(update)

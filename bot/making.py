@@ -190,15 +190,16 @@ async def _review(turn: Turn, draft: Draft) -> None:
         most=limits.stake_lamports_max if draft.most is None else draft.most,
     )
     room = await _room(turn, feed, _request(turn, order))
-    chance = _chance(room, feed, room.deadline_at - room.watch_at, Side.YES)
     before_watch: Bps | None = None
     weights: tuple[Bps, Bps] | None = None
-    if not room.is_move:
-        price_now = await _price(turn, feed)
-        whole = room.deadline_at - room.opened_at
-        chance = _chance(room, feed, whole, Side.YES, price_now)
-        before_watch = _chance(room, feed, room.watch_at - room.opened_at, Side.YES, price_now)
-        weights = (weight_bps(chance), weight_bps(_chance(room, feed, whole, Side.NO, price_now)))
+    if room.is_move:
+        chance = _chance(room, None, room.deadline_at - room.watch_at, Side.YES)
+    else:
+        price_now, whole_ms = await _price(turn, feed), room.deadline_at - room.opened_at
+        chance = _chance(room, price_now, whole_ms, Side.YES)
+        before_watch = _chance(room, price_now, room.watch_at - room.opened_at, Side.YES)
+        no_chance = _chance(room, price_now, whole_ms, Side.NO)
+        weights = (weight_bps(chance), weight_bps(no_chance))
     await turn.begin(MakingRoom(step=Step.REVIEW, draft=draft))
     long_shot = is_long_shot(chance)
     turn.show(
@@ -225,21 +226,19 @@ async def _room(turn: Turn, feed: Feed, request: RoomRequest) -> Room:
     )
 
 
-def _chance(
-    room: Room, feed: Feed, left_ms: int, side: Side, price_now: Value | None = None
-) -> Bps:
-    if room.move_bps is None:
-        assert room.target is not None
-        assert price_now is not None
-        base, target = price_now, room.target
-    else:
+def _chance(room: Room, price_now: Value | None, left_ms: int, side: Side) -> Bps:
+    """Say how likely a side is; a move is judged from any base, as only its size matters."""
+    base, target = price_now, room.target
+    if room.move_bps is not None:
         base = Value(BPS_WHOLE)
         target = Value(base + room.comparator * room.move_bps)
+    assert base is not None, "a fixed value is judged by the price now"
+    assert target is not None, "a room has a move or a fixed value"
     return chance_bps(
         value=base,
         target=target,
         left_ms=left_ms,
-        volatility_bps=feed.volatility_bps,
+        volatility_bps=room.volatility_bps,
         side=side,
     )
 

@@ -56,7 +56,7 @@ class Telling:
                 bell.clear()
                 while await self.spread_some():
                     self._work.ring()
-                await wait(bell, self._place.settings.floor_ms)
+                await bell.wait(self._place.settings.floor_ms / 1_000)
 
     async def spread_some(self) -> int:
         """Make notices of the next events; return how many events there were."""

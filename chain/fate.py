@@ -11,25 +11,16 @@ Why       read the other way round, a transaction that lands between the two rea
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
 
 from chain.providers import AGREEING_MIN, Providers
 from chain.reading import LandedTransaction
 from chain.rpc import STATUSES_MAX, Commitment, HeightAt, Rpc, SignatureStatus
 from chain.trouble import NotKnown
+from rooms.transfer import Fate
 from rooms.units import BlockHeight, Lamports, Signature, Slot, UnixMs
 
 LANDINGS_AT_ONCE = 8
-
-
-class Fate(IntEnum):
-    """What became of an attempt. Numbers are stored: append, never renumber."""
-
-    LANDED = 1  # In a block without an error: the lamports moved.
-    REFUSED = 2  # Finalized with an error: nothing moved but the fee, and nothing ever will.
-    LAPSED = 3  # Absent, and too late to land: it is safe to sign a new one.
-    UNKNOWN = 4  # Anything else: ask again later.
 
 
 @dataclass(frozen=True, slots=True)

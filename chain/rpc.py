@@ -13,8 +13,10 @@ Why       `solana.rpc.async_api.AsyncClient` reads an answer of any size, does n
 import asyncio
 import base64
 import logging
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -120,6 +122,7 @@ class Rpc:
                 max_keepalive_connections=settings.connections_max,
             ),
             follow_redirects=False,
+            verify=_trusted(),
             # A proxy set in the environment is for the world, not for this machine.
             trust_env=self._url.host not in LOCAL_HOSTS,
         )
@@ -403,6 +406,12 @@ class Rpc:
             if len(body) > self._settings.answer_bytes_max:
                 raise Garbled(f"{self.name} answered {method} with too many bytes")
         return bytes(body)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    # Reading all certificates takes 20 ms, and every client would do it.
+    return httpx.create_ssl_context()
 
 
 def _base64(raw: bytes) -> str:

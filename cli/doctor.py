@@ -18,7 +18,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +34,7 @@ from storage.connections import open_connections
 from storage.live import open_live
 from storage.migrate import missing_migrations
 from streams.feeds.sources import SOURCES
-from streams.topics import TopicsDiffer, check_topics
+from streams.topics import BrokerAway, TopicsDiffer, check_topics
 
 LIMIT_S = 8.0
 SLOT_LAG_MAX = 150
@@ -206,10 +205,8 @@ async def _valkey(settings: Settings) -> Sequence[Finding]:
 async def _broker(settings: Settings) -> Sequence[Finding]:
     try:
         await check_topics(settings.kafka)
-    except TopicsDiffer as differ:
-        return [Finding("broker", Grade.WRONG, str(differ))]
-    except KafkaError as error:
-        return [Finding("broker", Grade.WRONG, str(error))]
+    except (BrokerAway, TopicsDiffer) as trouble:
+        return [Finding("broker", Grade.WRONG, str(trouble))]
     return [Finding("broker", Grade.GOOD, f"answers at {settings.kafka}, topics are as declared")]
 
 

@@ -73,11 +73,18 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="Keep the demo's data here instead of nowhere.")
     ] = None,
+    kill: Annotated[
+        str | None,
+        typer.Option(help="End this process with -9 while the rooms are watched, for trying out."),
+    ] = None,
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
-    from cli.demo import play
+    from cli.demo import DoesNotAddUpError, play
 
-    run_until_told(play(seed=seed, as_json=as_json, folder=data))
+    try:
+        run_until_told(play(seed=seed, as_json=as_json, folder=data, kill=kill))
+    except DoesNotAddUpError as fault:
+        sys.exit(str(fault))
 
 
 @app.command()
@@ -108,9 +115,7 @@ def doctor(
 @app.command()
 def tail(
     what: Annotated[str, typer.Argument(help="prices or settlements")],
-    url: Annotated[
-        str, typer.Option(help="Where the gateway is.")
-    ] = f"ws://127.0.0.1:{BASE + 1}/v1",
+    url: Annotated[str, typer.Option(help="Where the gateway is.")] = f"ws://127.0.0.1:{BASE + 1}",
     feeds: Annotated[str, typer.Option(help="Only these feeds, with commas between.")] = "",
     cursor: Annotated[int | None, typer.Option(help="Go on after this number.")] = None,
 ) -> None:

@@ -8,9 +8,8 @@ Promises  to run it twice is to run it once; flags start closed in production, o
 import asyncio
 from dataclasses import replace
 
-from rooms.catalogue import CATALOGUE
-
 from cli.settings import Settings
+from rooms.catalogue import CATALOGUE
 from rooms.feed import Feed
 from storage import feeds, flags
 from storage.connections import open_connections, transaction
@@ -27,7 +26,7 @@ async def migrate_all(settings: Settings) -> list[str]:
         open_connections(dsn, name="migrate", size_max=1) as connections,
         transaction(connections) as connection,
     ):
-        for feed in CATALOGUE:
+        for feed in CATALOGUE.values():
             await feeds.upsert(
                 connection,
                 _with_quorum(feed, settings.quorum),

@@ -18,10 +18,11 @@ from cli.ports import PortTakenError
 from cli.settings import BadSettings
 from cli.supervisor import ChildLost
 from storage.leases import LeaseTakenError
-from streams.topics import TopicsDiffer
+from streams.topics import BrokerAway, TopicsDiffer
 
 PLAIN = (
     BadSettings,
+    BrokerAway,
     ChildLost,
     KeystoreError,
     LeaseTakenError,

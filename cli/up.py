@@ -7,6 +7,7 @@ Promises  what is printed as ready is ready; Ctrl-C stops everything; whatever c
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.embedded import DATABASE, PUBLIC, SANDBOX, Stack
+from cli.logs import set_up_logs
 from cli.migrate import migrate_all
 from cli.probes import reaches
 from cli.settings import read_settings_from
@@ -61,11 +63,12 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
     Raises:
         ChildLost: when a part cannot be kept alive.
     """
+    set_up_logs("up", "people", level=logging.WARNING)
     say = Lines(console)
     begun = time.monotonic()
 
     def step(what: str) -> None:
-        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {what}")
+        console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {what}", soft_wrap=True)
 
     step("preparing the database and the keys")
     await asyncio.to_thread(stack.prepare_folder)

@@ -48,23 +48,45 @@ async def last_number(connection: Connection) -> int:
     return number
 
 
-@asynccontextmanager
-async def bell(connections: Connections) -> AsyncIterator[asyncio.Event]:
-    """Ring whenever events were numbered; clear it before reading.
+class Bell:
+    """What rings whenever events were numbered; one that is lost never rings again."""
 
-    It rings once more when its connection is lost, and then never again: poll beside it.
-    """
-    rings = asyncio.Event()
+    def __init__(self) -> None:
+        self.is_lost = False
+        self._rung = asyncio.Event()
 
-    def ring(*_: object) -> None:
-        rings.set()
+    def ring(self, *_: object) -> None:
+        """Ring."""
+        self._rung.set()
 
-    async with connections.acquire() as connection:
-        connection.add_termination_listener(ring)
-        await connection.add_listener(CHANNEL, ring)
+    def lose(self, *_: object) -> None:
+        """Ring for the last time."""
+        self.is_lost = True
+        self._rung.set()
+
+    def clear(self) -> None:
+        """Be silent again; do this before reading, or what comes meanwhile is missed."""
+        self._rung.clear()
+
+    async def wait(self, limit_s: float) -> None:
+        """Wait until it rings, but no longer than the limit: a lost ring must hold nothing up."""
         try:
-            yield rings
+            async with asyncio.timeout(limit_s):
+                await self._rung.wait()
+        except TimeoutError:
+            return
+
+
+@asynccontextmanager
+async def bell(connections: Connections) -> AsyncIterator[Bell]:
+    """Hang a bell on a connection of its own for as long as the block lasts."""
+    hung = Bell()
+    async with connections.acquire() as connection:
+        connection.add_termination_listener(hung.lose)
+        await connection.add_listener(CHANNEL, hung.ring)
+        try:
+            yield hung
         finally:
-            connection.remove_termination_listener(ring)
+            connection.remove_termination_listener(hung.lose)
             if not connection.is_closed():
-                await connection.remove_listener(CHANNEL, ring)
+                await connection.remove_listener(CHANNEL, hung.ring)

@@ -6,7 +6,6 @@ Promises  a notice and the step past its event are one commit, so none is lost o
           people who blocked the bot keep theirs until they come back.
 """
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,6 @@ from storage.connections import Connection
 from storage.sql import queries
 
 SQL = queries("notices")
-
-CHANNEL = "events"
 
 TOLD_BETTORS = (Kind.ROOM_LOCKED, Kind.WATCH_STARTED, Kind.ROOM_DECIDED, Kind.ROOM_SETTLED)
 """Public events that everyone with a bet in the room hears of."""
@@ -87,14 +84,3 @@ async def give_up(connection: Connection, notices: Sequence[int], reason: str) -
 async def pass_over(connection: Connection, user: int) -> None:
     """Leave untold what a person who comes back need not hear any more: all but money."""
     await connection.execute(SQL["pass_over"], user)
-
-
-async def listen(connection: Connection) -> asyncio.Event:
-    """Return a bell that rings when events were numbered; clear it before reading."""
-    bell = asyncio.Event()
-
-    def ring(*_: object) -> None:
-        bell.set()
-
-    await connection.add_listener(CHANNEL, ring)
-    return bell

@@ -1,6 +1,6 @@
 """Frames: what the gateway says to subscribers, and what its client reads.
 
-Out       JSON objects with a ``kind``; ids, values and lamports as text, prices as decimal text too.
+Out       JSON objects with a ``kind``; ids, values and lamports as text; prices in digits too.
 Promises  numbers rise; what is not one of these shapes is `Impossible` to the client.
 Why       every JSON reader keeps text exact; many bend whole numbers past 2^53.
 """
@@ -12,8 +12,8 @@ import msgspec
 
 from rooms.decimal_text import text_from_whole
 from rooms.refusal import Impossible
-from streams.messages import Price, Prices, Silent
 from storage.events import NumberedEvent
+from streams.messages import Price, Prices, Silent
 
 _MONEY: Final = frozenset({"lamports", "yes", "no", "pool", "staked"})
 _IDS: Final = frozenset({"room", "stake", "value", "target", "base"})

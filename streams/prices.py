@@ -268,6 +268,9 @@ class Pricing:
         await self._write(writes)
         if told and not (offset <= follower.told and at <= follower.told_at):
             await self._tell(follower, offset, at, told)
+        self._mark_changed(follower)
+
+    def _mark_changed(self, follower: _Follower) -> None:
         self._changed[follower.feed.name] = follower
         self._has_changed.set()
 
@@ -289,6 +292,7 @@ class Pricing:
         def answered(answer: "asyncio.Future[Any]") -> None:
             if not answer.cancelled() and answer.exception() is None and offset > follower.told:
                 follower.told, follower.told_at = offset, at
+                self._mark_changed(follower)
 
         answer.add_done_callback(answered)
 

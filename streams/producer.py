@@ -7,7 +7,7 @@ Promises  what was answered is stored by every copy that is in step, once and in
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -17,6 +17,7 @@ from streams.relay import BrokerAwayError, Message
 
 REQUEST_LIMIT_MS: Final = 10_000
 ANSWER_LIMIT_S: Final = 20.0
+STOP_LIMIT_S: Final = 3.0
 
 
 @asynccontextmanager
@@ -33,8 +34,8 @@ async def open_producer(bootstrap: str, *, name: str) -> AsyncIterator[AIOKafkaP
         linger_ms=0,
         request_timeout_ms=REQUEST_LIMIT_MS,
     )
-    await producer.start()
     try:
+        await producer.start()
         yield producer
     finally:
         try:
@@ -46,23 +47,62 @@ async def open_producer(bootstrap: str, *, name: str) -> AsyncIterator[AIOKafkaP
 
 
 class KafkaProducer:
-    """Send batches for the relay."""
+    """Send batches for the relay, with a new producer after each failure; close it at the end.
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
-        self._producer = producer
+    A producer that has failed may still be trying, and may have numbers that the broker refuses.
+    """
+
+    def __init__(
+        self, bootstrap: str, *, name: str, answer_limit_s: float = ANSWER_LIMIT_S
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._name = name
+        self._answer_limit_s = answer_limit_s
+        self._opened = AsyncExitStack()
+        self._producer: AIOKafkaProducer | None = None
 
     async def send_all(self, messages: Sequence[Message]) -> None:
         """Send in this order and wait until the broker has answered for all.
 
         Raises:
-            BrokerAwayError: when it has not answered for each of them.
+            BrokerAwayError: when it has not answered for each of them in time.
         """
         try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                answers = [
-                    await self._producer.send(each.topic, each.value, key=each.key)
-                    for each in messages
-                ]
-                await asyncio.gather(*answers)
+            async with asyncio.timeout(self._answer_limit_s):
+                await _send(await self._started(), messages)
         except (KafkaError, TimeoutError, OSError) as trouble:
-            raise BrokerAwayError(f"no answer for {len(messages)} messages") from trouble
+            await self.close()
+            raise BrokerAwayError(
+                f"no answer for {len(messages)} messages: {type(trouble).__name__}"
+            ) from trouble
+
+    async def close(self) -> None:
+        """Let go of the broker."""
+        self._producer = None
+        try:
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await self._opened.aclose()
+        except (KafkaError, TimeoutError, OSError):
+            # It was not answered for, and whoever asked has been told so.
+            self._opened = AsyncExitStack()
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            self._producer = await self._opened.enter_async_context(
+                open_producer(self._bootstrap, name=self._name)
+            )
+        return self._producer
+
+
+async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
+    answers: list[asyncio.Future[object]] = []
+    try:
+        for each in messages:
+            answer = await producer.send(each.topic, each.value, each.key)
+            answers.append(answer)
+        await asyncio.gather(*answers)
+    finally:
+        for answer in answers:
+            # Of several failures one is raised; the others are looked at, too.
+            if answer.done() and not answer.cancelled():
+                answer.exception()

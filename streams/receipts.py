@@ -47,7 +47,7 @@ async def post_fates(custody: Custody) -> int:
 
 async def _post(custody: Custody, attempt: LiveAttempt, reading: FateReading) -> bool:
     landing = reading.landing
-    fate = Fate(reading.fate)
+    fate = reading.fate
     if fate is Fate.UNKNOWN or (landing is not None and not landing.finalized):
         return False
     async with transaction(custody.connections) as connection:

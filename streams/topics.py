@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 from aiokafka.partitioner import murmur2
 
 if TYPE_CHECKING:
@@ -43,6 +48,10 @@ log = structlog.get_logger()
 
 class TopicsDiffer(Exception):
     """A topic is there, but not as this version declares it; the message says what to do."""
+
+
+class BrokerAway(Exception):
+    """The broker cannot be reached or refuses; the message says which one and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +102,7 @@ async def create_topics(
 
     Raises:
         TopicsDiffer: when one is there with other partitions or other timestamps.
-        KafkaError: when the broker cannot be reached or refuses.
+        BrokerAway: when the broker cannot be reached or refuses.
     """
     async with _admin(bootstrap) as admin:
         made = [
@@ -108,7 +117,7 @@ async def check_topics(bootstrap: str, *, partitions: int = PARTITIONS) -> None:
 
     Raises:
         TopicsDiffer: when a topic is missing or another.
-        KafkaError: when the broker cannot be reached.
+        BrokerAway: when the broker cannot be reached or refuses.
     """
     async with _admin(bootstrap) as admin:
         await _check(admin, declared(partitions))
@@ -172,7 +181,9 @@ async def _admin(bootstrap: str) -> "AsyncIterator[AIOKafkaAdminClient]":
     try:
         await admin.start()
         yield admin
-    except OSError as trouble:
-        raise KafkaError(f"the broker at {bootstrap} cannot be reached") from trouble
+    except (KafkaConnectionError, OSError) as trouble:
+        raise BrokerAway(f"the broker at {bootstrap} cannot be reached") from trouble
+    except KafkaError as refusal:
+        raise BrokerAway(f"the broker at {bootstrap} refuses: {refusal}") from refusal
     finally:
         await admin.close()

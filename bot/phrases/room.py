@@ -4,7 +4,7 @@ In        rooms as a person sees them, live prices, the moment.
 Out       HTML.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from bot.estimates import Estimate, estimate, own_payout, weight_now
@@ -32,11 +32,11 @@ def rule(room: Room, unit: str) -> str:
     feed = escape(room.feed)
     if room.move_bps is not None:
         step = words.move(room.comparator, room.move_bps)
-        said = f"YES if {feed} touches {step} from the first price of the watch"
+        said = f"<b>YES</b> if {feed} touches {step} from the first price of the watch"
     else:
         wanted = words.aim(room.comparator, None, room.target, room.scale, unit)
-        said = f"YES if {feed} touches {wanted} during the watch"
-    return f"{said}, at the deadline at the latest. Equal counts. Otherwise NO."
+        said = f"<b>YES</b> if {feed} touches {wanted} during the watch"
+    return f"{said}, by the deadline; equal counts. Otherwise <b>NO</b>."
 
 
 def price(live: LivePrice | None, scale: int, unit: str, now: UnixMs) -> str:
@@ -158,7 +158,10 @@ def _facts(card: RoomCard, live: LivePrice | None, now: UnixMs) -> list[str]:
         lines.append(f"Target: <b>{words.value(room.target, room.scale, card.unit)}</b>")
     if card.value is not None:
         lines.append(f"Decided at: <b>{words.value(card.value, room.scale, card.unit)}</b>")
-    if card.outcome is None:
+    if card.state is State.DRAFT:
+        lines.append(f"Bets lock: {words.length(room.lock_at - room.opened_at)} after opening")
+        lines.append(f"Deadline: {words.length(room.deadline_at - room.opened_at)} after opening")
+    elif card.outcome is None:
         if now < room.lock_at:
             lines.append(f"Bets lock: <b>{words.until(room.lock_at, now)}</b>")
         if now < room.watch_at:
@@ -179,38 +182,33 @@ def _facts(card: RoomCard, live: LivePrice | None, now: UnixMs) -> list[str]:
 
 def _pool(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
     room, total = card.room, card.yes.lamports + card.no.lamports
-    rows: list[tuple[str, ...]] = [
-        ("", "YES", "NO"),
-        ("Pool SOL", words.about(card.yes.lamports), words.about(card.no.lamports)),
-        (
-            "Share",
-            words.share_of(card.yes.lamports, total),
-            words.share_of(card.no.lamports, total),
-        ),
-        ("Odds", words.odds(card.yes.lamports, total), words.odds(card.no.lamports, total)),
+    if not total and card.outcome is None:
+        return "No stakes yet." + (" Be the first." if card.state is State.OPEN else "")
+    rows = [
+        ("", *Side),
+        _row("Pool SOL", lambda side: words.column(card.side(side).lamports)),
+        _row("Share", lambda side: words.share_of(card.side(side).lamports, total)),
+        _row("Odds", lambda side: words.odds(card.side(side).lamports, total)),
     ]
     if card.state is State.OPEN and now < room.lock_at:
         current = live.value_at(now) if live else None
-        sample = Lamports(max(SAMPLE_LAMPORTS, room.stake_lamports_min))
-        quotes = {
-            side: estimate(card, side, sample, weight_now(room, side, current, now))
-            for side in Side
-        }
-        rows.append(
-            (f"{words.about(sample)} brings", *(words.about(quotes[side].now) for side in Side))
-        )
-        rows.append(("  at least", *(words.about(quotes[side].low) for side in Side)))
-        rows.append(("  at most", *(words.about(quotes[side].high) for side in Side)))
+        weights = {side: weight_now(room, side, current, now) for side in Side}
         if not room.is_move:
-            rows.append(
-                (
-                    "Weight now",
-                    *(words.times(weight_now(room, side, current, now)) for side in Side),
-                )
-            )
+            rows.append(_row("Weight now", lambda side: words.times(weights[side])))
+        sample = Lamports(max(SAMPLE_LAMPORTS, room.stake_lamports_min))
+        quotes = {side: estimate(card, side, sample, weights[side]) for side in Side}
+        rows += [
+            _row(f"{words.about(sample)} brings", lambda side: words.column(quotes[side].now)),
+            _row("· own side +50 %", lambda side: words.column(quotes[side].low)),
+            _row("· other side +50 %", lambda side: words.column(quotes[side].high)),
+        ]
     people = "1 bettor" if card.bettors == 1 else f"{card.bettors} bettors"
     sealed = "sealed" if card.sealed_at is not None else "not sealed yet"
     return f"{people} · pool {sealed}\n{words.table(rows)}"
+
+
+def _row(name: str, cell: Callable[[Side], str]) -> tuple[str, ...]:
+    return (name, *(cell(side) for side in Side))
 
 
 def _own(card: RoomCard) -> str:
@@ -254,8 +252,8 @@ def _quote(side: Side, lamports: Lamports, quote: Estimate) -> str:
         )
     return (
         f"If {side} wins: about <b>{words.about(quote.now)} SOL</b> "
-        f"({words.about(quote.low)} to {words.about(quote.high)} as the pool moves). "
-        "Never less than your stake."
+        f"({words.about(quote.low)} if your side grows by half, {words.about(quote.high)} if the "
+        "other does). Never less than your stake."
     )
 
 

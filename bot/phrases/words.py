@@ -31,6 +31,12 @@ def about(lamports: int) -> str:
     return text_from_whole(lamports // step, ESTIMATE_DECIMALS)
 
 
+def column(lamports: int) -> str:
+    """Write an estimate of lamports for a column of numbers: rounded down, four places always."""
+    whole, fraction = divmod(lamports // 10 ** (9 - ESTIMATE_DECIMALS), 10**ESTIMATE_DECIMALS)
+    return f"{whole}.{fraction:0{ESTIMATE_DECIMALS}d}"
+
+
 def value(whole: Value | int, scale: int, unit: str) -> str:
     """Write a value of a feed: grouped, with at least two decimals if it has any scale."""
     digits, _, places = text_from_whole(whole, scale).partition(".")

@@ -114,6 +114,8 @@ class Connection(asyncio.Protocol):
         if isinstance(outcome, Later):
             self._busy, self._later = True, outcome
             outcome.answer.add_done_callback(lambda answer: self._came(request, answer))
+            if self._frames:
+                outcome.hurry()
         elif outcome is not None:
             self._answer(request, outcome)
 

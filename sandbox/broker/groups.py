@@ -360,7 +360,7 @@ class Group:
             # While nothing is answered nobody can be blamed for silence.
             self._hear(member)
             return
-        pass
+        self._remove(member, "silent")
 
     def _remove(self, member: Member, reason: str) -> None:
         self._drop(member, reason)

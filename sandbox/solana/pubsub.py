@@ -48,13 +48,15 @@ class Socket:
     queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_QUEUE_MAX))
     subscriptions: dict[int, Subscription] = field(default_factory=dict)
     ended: bool = False
+    overflown: asyncio.Event = field(default_factory=asyncio.Event)
 
     def say(self, message: dict[str, Json]) -> None:
-        """Queue a message, or end the socket when too many wait."""
+        """Queue a message, or give the socket up when too many wait."""
         if self.ended:
             return
         if self.queue.qsize() >= _QUEUE_MAX - 1:
-            self.end()
+            self.ended = True
+            self.overflown.set()
             return
         self.queue.put_nowait(msgspec.json.encode(message))
 

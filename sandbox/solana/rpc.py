@@ -218,25 +218,27 @@ class Rpc:
     async def _socket(self, websocket: WebSocket) -> None:
         await websocket.accept()
         socket = self.pubsub.open()
-        writer = asyncio.create_task(self._write(websocket, socket))
+        tasks = [
+            asyncio.create_task(self._read(websocket, socket)),
+            asyncio.create_task(self._write(websocket, socket)),
+            asyncio.create_task(_until(socket.overflown)),
+        ]
         try:
-            await self._read(websocket, socket)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                with contextlib.suppress(WebSocketDisconnect):
+                    task.result()
         finally:
             self.pubsub.close(socket)
-            socket.end()
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _read(self, websocket: WebSocket, socket: Socket) -> None:
-        while True:
+        while (message := await websocket.receive())["type"] == "websocket.receive":
             try:
-                text = await websocket.receive_text()
-            except WebSocketDisconnect:
-                return
-            try:
-                asked = msgspec.json.decode(text)
-            except (msgspec.DecodeError, RecursionError):
+                asked = msgspec.json.decode(message.get("text") or message.get("bytes") or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 socket.say(_failed(None, RpcRefusal(-32700, "Parse error")))
                 continue
             answer = self._answer(asked, socket)
@@ -248,6 +250,10 @@ class Rpc:
         while (message := await socket.queue.get()) is not None:
             await websocket.send_text(message.decode())
         await websocket.close(1001)
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _failed(number: str | int | None, refusal: RpcRefusal) -> dict[str, Json]:

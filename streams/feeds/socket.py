@@ -12,7 +12,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
-from types import MappingProxyType
 
 import structlog
 from websockets.exceptions import WebSocketException
@@ -149,17 +148,15 @@ class Listener:
             denied=self._denied,
             last_denial=self._last_denial,
             last_end=self._last_end,
-            refused=MappingProxyType({why.value: count for why, count in self._refused.items()}),
-            streams=MappingProxyType(
-                {
-                    symbol: StreamStatus(
-                        of.feed,
-                        streams[symbol].heard_at if symbol in streams else None,
-                        symbol in streams and streams[symbol].denied,
-                    )
-                    for symbol, of in self._symbols.items()
-                }
-            ),
+            refused={why.value: count for why, count in self._refused.items()},
+            streams={
+                symbol: StreamStatus(
+                    of.feed,
+                    streams[symbol].heard_at if symbol in streams else None,
+                    symbol in streams and streams[symbol].denied,
+                )
+                for symbol, of in self._symbols.items()
+            },
         )
 
     async def _follow_one_line(self, tasks: asyncio.TaskGroup) -> None:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    KafkaConnectionError,
     MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
     for_code,
@@ -20,6 +21,7 @@ from aiokafka.partitioner import murmur2
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.produce import ProduceRequest
 
 from tests.broker.clients import (
     PATIENCE_SECONDS,
@@ -128,6 +130,15 @@ async def test_a_batch_over_the_topics_limit_is_refused(kafka: Kafka) -> None:
         await producer.send_and_wait(topic, b"x" * 100)
 
 
+async def test_a_refused_batch_without_acks_costs_the_connection(kafka: Kafka) -> None:
+    topic = await new_topic(kafka.bootstrap)
+    async with connecting(kafka.bootstrap) as connection:
+        topics = [(topic, [(7, batch_of(b"no such partition"))])]
+        await connection.send(ProduceRequest(None, 0, 1_000, topics), expect_response=False)
+        with pytest.raises(KafkaConnectionError):
+            await connection.send(MetadataRequest([]))
+
+
 async def test_a_damaged_batch_is_refused(kafka: Kafka) -> None:
     topic = await new_topic(kafka.bootstrap)
     damaged = bytearray(batch_of(b"hello"))
@@ -157,14 +168,15 @@ async def test_a_fetch_waits_for_as_many_bytes_as_it_asked_for(kafka: Kafka) -> 
     topic = await new_topic(kafka.bootstrap)
     batch = batch_of(b"x" * 100)
     async with connecting(kafka.bootstrap) as reader, connecting(kafka.bootstrap) as writer:
-        request = fetch_request(topic, 0, min_bytes=2 * len(batch))
+        await produce_raw(writer, topic, batch)
+        request = fetch_request(topic, 0, min_bytes=3 * len(batch))
         fetch = asyncio.ensure_future(reader.send(request))
         await produce_raw(writer, topic, batch)
         await writer.send(MetadataRequest([topic]))
         assert not fetch.done()
         await produce_raw(writer, topic, batch)
         answer = await asyncio.wait_for(fetch, PATIENCE_SECONDS)
-    assert len(answer.topics[0][1][0][-1]) == 2 * len(batch)
+    assert len(answer.topics[0][1][0][-1]) == 3 * len(batch)
 
 
 async def test_a_fetch_with_nothing_to_read_ends_when_its_wait_is_over(kafka: Kafka) -> None:
@@ -184,9 +196,11 @@ async def test_earliest_and_latest_are_the_ends_of_the_log(kafka: Kafka) -> None
     topic = await new_topic(kafka.bootstrap)
     place = TopicPartition(topic, 0)
     async with producing(kafka.bootstrap) as producer:
-        for number in range(3):
-            await producer.send_and_wait(topic, b"%d" % number)
         async with consuming(kafka.bootstrap) as consumer:
+            assert await consumer.beginning_offsets([place]) == {place: 0}
+            assert await consumer.end_offsets([place]) == {place: 0}
+            for number in range(3):
+                await producer.send_and_wait(topic, b"%d" % number)
             assert await consumer.beginning_offsets([place]) == {place: 0}
             assert await consumer.end_offsets([place]) == {place: 3}
         async with consuming(kafka.bootstrap, auto_offset_reset="latest") as consumer:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.broker.batch import header_at
@@ -54,6 +54,7 @@ batches = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(batches=batches, segment_bytes=st.integers(14, 5_000), reopen_at=st.integers(0, 25))
 def test_what_is_appended_is_read_in_order_however_it_is_split(
     tmp_path_factory: pytest.TempPathFactory,
@@ -77,6 +78,7 @@ def test_what_is_appended_is_read_in_order_however_it_is_split(
     again.close()
 
 
+@settings(deadline=None, max_examples=50)
 @given(batches=batches, cut=st.integers(0, 2_000))
 def test_a_file_cut_anywhere_keeps_every_whole_batch(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[bytes]], cut: int

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.fate import Asked, Fate, Reading, ask_fate, ask_fates, fate
+from chain.fate import Asked, Reading, ask_fate, ask_fates, fate
 from chain.rpc import HeightAt, SignatureStatus
 from chain.standing import Standing, ask_standings
 from chain.trouble import Unreachable
+from rooms.transfer import Fate
 from rooms.units import BlockHeight, Signature, Slot
 from tests.chain.world import BORN_AT, FINALIZED_BEHIND, HEIGHT_BEHIND, World, keypair, two_nodes
 
@@ -358,7 +359,7 @@ async def test_a_status_that_its_own_block_contradicts_is_unknown() -> None:
 
 async def test_what_was_seen_at_one_confirmation_becomes_final_or_is_gone() -> None:
     world = World()
-    _, other, providers = two_nodes(world)
+    one, other, providers = two_nodes(world)
     async with providers:
         stays = world.pay(PAYER, [(ANA, 5)])
         world.slot += FINALIZED_BEHIND
@@ -372,10 +373,14 @@ async def test_what_was_seen_at_one_confirmation_becomes_final_or_is_gone() -> N
         assert await told() == ["FINAL", "WAITING"]
         world.fork()
         assert await told() == ["FINAL", "WAITING"]
-        world.slot += FINALIZED_BEHIND
+        world.slot += FINALIZED_BEHIND - 1
+        assert await told() == ["FINAL", "WAITING"]
+        world.slot += 1
         assert await told() == ["FINAL", "GONE"]
         other.behind = 2
         assert await told() == ["FINAL", "WAITING"]
         other.behind, other.history_from = 0, 1_005
+        assert await told() == ["WAITING", "GONE"]
+        one.history_from = 1_005
         assert await told() == ["WAITING", "GONE"]
     assert [each.value for each in Standing] == [1, 2, 3]

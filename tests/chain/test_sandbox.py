@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from chain.deposits import sweep
-from chain.fate import Asked, Fate, ask_fate
+from chain.fate import Asked, ask_fate
 from chain.keystore import Keystore
 from chain.providers import Providers
 from chain.rpc import Rpc
@@ -17,6 +17,7 @@ from chain.signer import KeyPath
 from chain.standing import Standing, ask_standings
 from chain.transactions import Batch, SignedTransaction, Transfer, sign_batch
 from chain.trouble import Disagreement, Garbled, NotKnown, RateLimited, RpcRefused, Unreachable
+from rooms.transfer import Fate
 from rooms.units import Address, Lamports, Signature
 from sandbox.solana.serve import RunningSolana, SolanaSettings, running_solana
 from tests.chain.world import address, keypair

@@ -103,7 +103,9 @@ async def test_the_signed_bytes_say_what_was_planned(
     assert signed.signers == (chain.fee_payer, chain.vault)
     assert signed.blockhash == str(read.message.recent_blockhash) == chain.recent.blockhash
     assert (signed.last_valid_height, signed.context_slot) == (150, 0)
-    assert bytes(read.message.instructions[-1].data) == MEMO.encode()
+    memo = read.message.instructions[-1]
+    assert bytes(memo.data) == MEMO.encode()
+    assert [str(read.message.account_keys[index]) for index in memo.accounts] == [chain.vault]
     assert message_bytes(batch, signed.blockhash, fees) == to_bytes_versioned(read.message)
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
 
+import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
@@ -40,6 +41,7 @@ async def test_ticks_come_in_order_and_at_the_market_s_price(venues: Venues, nam
         assert status.connected
         assert status.reconnects == 0
         assert status.denied == 0
+        assert msgspec.json.decode(msgspec.json.encode(status))["source"] == name
 
 
 @at_every_venue

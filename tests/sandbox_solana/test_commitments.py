@@ -172,7 +172,7 @@ async def test_skipped_and_coming_slots_are_refused_each_in_its_own_way(
 ) -> None:
     chain = solana.control.chain
     solana.control.advance(30)
-    head = chain.heads().confirmed
+    head = chain.heads().finalized
     recent = next(slot for slot in range(head, 0, -1) if not chain.blocks.is_block(slot))
     old = next(slot for slot in range(1, 50) if not chain.blocks.is_block(slot))
     for slot, code in ((recent, -32007), (old, -32009), (head + 1_000, -32004)):

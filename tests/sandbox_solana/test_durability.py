@@ -10,7 +10,7 @@ import httpx
 import pytest
 from solders.keypair import Keypair
 
-from sandbox.solana.serve import RunningSolana, SolanaSettings, running_solana
+from sandbox.solana.serve import RunningSolana, SolanaSettings, running_solana, serve
 from tests.sandbox_solana.conftest import MANUAL
 from tests.sandbox_solana.wire import SOL, Wire, legacy, pay, version_1
 
@@ -177,6 +177,19 @@ async def test_a_full_disk_refuses_a_transaction_and_forgets_it(
         assert await wire.balance(rich.pubkey()) == 10 * SOL
         await wire.send(transaction)
         assert await wire.balance(to) == SOL
+
+
+async def test_a_cancelled_server_stops_and_can_start_again(tmp_path: Path) -> None:
+    settings = SolanaSettings(port=0, second_port=0, control_port=0, data_dir=tmp_path)
+    for _ in range(2):
+        up: asyncio.Future[RunningSolana] = asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(serve(settings, up.set_result))
+        url = (await up).url
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        with pytest.raises(OSError, match="Connect"):
+            await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
 
 
 async def test_a_port_in_use_is_told_in_one_sentence(solana: RunningSolana) -> None:

@@ -13,6 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from sandbox.solana.serve import RunningSolana
 from tests.sandbox_solana.wire import SOL, Wire, legacy, memo, pay, subscribe
 
+ONLY_PROCESSED = {"commitment": "processed", "encoding": "base64"}
+
 
 @pytest.fixture
 async def socket(solana: RunningSolana) -> AsyncIterator[ClientConnection]:
@@ -83,9 +85,13 @@ async def test_an_account_is_told_when_it_changed(
     result = (await heard(socket))["params"]["result"]
     assert result["value"]["lamports"] == SOL
     assert result["context"]["slot"] == await wire.call("getSlot", {"commitment": "confirmed"})
-    solana.control.advance(5)
-    assert await silent(socket), "nothing changed since"
-    solana.control.fork(drop=[(await signatures(wire, rich))[1]])
+    signature = await wire.send(
+        legacy([pay(rich, Keypair().pubkey(), SOL)], await wire.blockhash(), rich)
+    )
+    solana.control.advance(2)
+    assert await silent(socket), "only others changed since"
+    paid = (await signatures(wire, rich)).index(signature) + 2
+    solana.control.fork(drop=[(await signatures(wire, rich))[paid]])
     assert (await heard(socket))["params"]["result"]["value"]["lamports"] == 0
 
 
@@ -156,6 +162,35 @@ async def test_sockets_can_be_cut_and_muted(
     with pytest.raises(ConnectionClosed):
         while True:
             await heard(socket)
+
+
+async def test_a_socket_for_which_too_much_waits_is_given_up(
+    wire: Wire, rich: Keypair, solana: RunningSolana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.solana.pubsub._QUEUE_MAX", 10)
+    async with (
+        connect(solana.ws_url, close_timeout=0.1) as greedy,
+        connect(solana.ws_url) as modest,
+    ):
+        for _ in range(20):
+            await subscribe(greedy, "accountSubscribe", str(rich.pubkey()), ONLY_PROCESSED)
+        await subscribe(modest, "accountSubscribe", str(rich.pubkey()), ONLY_PROCESSED)
+        await wire.send(legacy([memo("tick", rich)], await wire.blockhash(), rich))
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await heard(greedy)
+        assert (await heard(modest))["method"] == "accountNotification"
+
+
+async def test_a_client_that_vanishes_leaves_nothing_behind(
+    wire: Wire, rich: Keypair, solana: RunningSolana
+) -> None:
+    async with connect(solana.ws_url, close_timeout=0.1) as gone:
+        await subscribe(gone, "slotSubscribe")
+        gone.transport.abort()
+    solana.control.advance(5)
+    await wire.send(legacy([memo("still here", rich)], await wire.blockhash(), rich))
+    assert await wire.call("getHealth") == "ok"
 
 
 async def test_what_is_no_json_is_answered_and_the_socket_stays(

@@ -47,6 +47,7 @@ async function attempt(act) {
 
 function drawPeople() {
   const list = $("people");
+  const focused = [...list.querySelectorAll("button")].indexOf(document.activeElement);
   list.replaceChildren();
   for (const person of state.people.values()) {
     const item = element("li");
@@ -72,6 +73,7 @@ function drawPeople() {
     item.append(button);
     list.append(item);
   }
+  if (focused >= 0) list.querySelectorAll("button")[focused]?.focus();
 }
 
 async function choose(id, payload = null) {
@@ -99,7 +101,7 @@ async function loadChat() {
   state.chat = chat;
   state.messages = new Map(chat.messages.map((message) => [message.message_id, message]));
   $("log").replaceChildren();
-  for (const message of chat.messages) place(message);
+  for (const message of chat.messages) place(message, true);
   drawFoot();
   toEnd();
 }
@@ -113,12 +115,16 @@ const on = {
   press,
 };
 
-function place(message) {
+function place(message, still = false) {
   const log = $("log");
   const drawn = drawMessage(message, on);
   const old = log.querySelector(`[data-id="${message.message_id}"]`);
+  drawn.classList.toggle("still", still || Boolean(old));
   if (old) {
+    // A card that is edited every second must not take the focus from under a finger.
+    const focused = [...old.querySelectorAll(".key")].indexOf(document.activeElement);
     old.replaceWith(drawn);
+    if (focused >= 0) drawn.querySelectorAll(".key")[focused]?.focus();
     return;
   }
   const day = dayName(message.date);
@@ -316,9 +322,10 @@ function drawFoot() {
   start.hidden = !showStart;
   start.textContent = blocked ? "Unblock" : "Start";
   $("composer").hidden = !bot || !chat || showStart;
-  $("welcome").hidden = !chat || chat.started;
-  $("welcome-name").textContent = bot?.first_name ?? "";
-  $("welcome-text").textContent = bot?.description || "Press Start to begin.";
+  $("welcome").hidden = Boolean(bot) && (!chat || chat.started);
+  $("welcome-name").textContent = bot?.first_name ?? "No bot yet";
+  const first = bot ? "Press Start to begin." : "The chat opens as soon as the bot connects.";
+  $("welcome-text").textContent = bot?.description || first;
   $("block").textContent = blocked ? "Unblock bot" : "Stop and block bot";
   $("block").hidden = !chat?.started;
   $("menu").hidden = !commands().length;
@@ -530,7 +537,7 @@ async function loadState() {
   }
   showStatus();
   drawPeople();
-  if (state.chat) drawFoot();
+  drawFoot();
   return found;
 }
 

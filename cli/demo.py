@@ -1,0 +1,414 @@
+"""Demo: the whole story by itself, told as it happens, and then reckoned to the lamport.
+
+In        a seed for the sandbox market.
+Out       the story; a table of every balance before and after, and of every transaction; JSON of
+          the same facts when asked for.
+Promises  four people act through the real bot; one room ends YES, one NO, one VOID; anything that
+          does not add up is named, and the exit code is not 0.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chain.keystore import Keystore, PassphraseCost
+from chain.rpc import Rpc
+from chain.settings import Endpoint, RpcSettings
+from chain.signer import KeyPath
+from chain.trouble import NotKnown
+from cli.embedded import SANDBOX, Stack
+from cli.ports import Ports
+from cli.settings import read_settings_from
+from cli.story import Actor
+from cli.supervisor import Supervisor
+from cli.up import running_stack
+from rooms.decimal_text import text_from_whole
+from rooms.room import Outcome, State
+from rooms.units import Address, Lamports
+from sandbox.telegram.person import Person
+from storage import books
+from storage.books import Books
+from storage.connections import Connections, open_connections
+
+LOCK: Final = "15s"
+DEADLINE: Final = "32s"
+SETTLE_LIMIT_S: Final = 90.0
+ENDING_LIMIT_S: Final = 120.0
+WIDE: Final = 140
+WITHDRAWN: Final = "1.5"
+EXPECTED: Final = {"SOL/USD": Outcome.YES, "ETH/USD": Outcome.NO, "BTC/USD": Outcome.VOID}
+_COLOURS = {"Ann": "magenta", "Bo": "cyan", "Cy": "green", "Di": "yellow"}
+
+
+class DoesNotAddUpError(Exception):
+    """Something is not as it must be; the message names everything that was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bet:
+    """Who stakes what on which side of the room on a feed."""
+
+    name: str
+    feed: str
+    side: str
+    sol: str
+
+
+BETS: Final = (
+    Bet("Ann", "SOL/USD", "YES", "1"), Bet("Bo", "SOL/USD", "NO", "0.7"),
+    Bet("Cy", "SOL/USD", "YES", "0.35"), Bet("Di", "ETH/USD", "YES", "0.4"),
+    Bet("Cy", "ETH/USD", "NO", "0.6"), Bet("Ann", "BTC/USD", "YES", "0.25"),
+    Bet("Di", "BTC/USD", "NO", "0.15"),
+)  # fmt: skip
+WATCHERS: Final = {"SOL/USD": "Ann", "ETH/USD": "Cy", "BTC/USD": "Di"}
+ROOMS: Final = {"SOL/USD": ("Ann", "+1%"), "ETH/USD": ("Bo", "+5%"), "BTC/USD": ("Cy", "-1%")}
+
+
+class Teller:
+    """Tell the story to a person, or keep it for the JSON."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._begun = time.monotonic()
+        self.told: list[dict[str, Any]] = []
+
+    def __call__(self, who: str, what: str) -> None:
+        seconds = time.monotonic() - self._begun
+        self.told.append({"at_s": round(seconds, 1), "who": who, "what": what})
+        if self._quiet:
+            return
+        text = Text(f"{seconds:5.1f} s  ", style="dim")
+        text.append(f"{who:<5}", style=_COLOURS.get(who, "bold"))
+        text.append(f" {what}", style="default")
+        self._console.print(text, soft_wrap=True)
+
+
+async def play(
+    *,
+    seed: int,
+    as_json: bool,
+    folder: Path | None,
+    kill: str | None = None,
+) -> None:
+    """Play it, print it, and raise when it does not add up.
+
+    Args:
+        seed: which sandbox market; the same seed, the same prices.
+        as_json: print facts instead of a story.
+        folder: where the data is kept; None keeps it nowhere.
+        kill: end this process with -9 while the rooms are watched; then rooms may be void.
+
+    Raises:
+        DoesNotAddUpError: with everything that was found.
+    """
+    console = Console(stderr=as_json, width=None if sys.stdout.isatty() else WIDE)
+    tell = Teller(console, quiet=as_json)
+    async with AsyncExitStack() as held:
+        if folder is None:
+            folder = Path(held.enter_context(TemporaryDirectory(prefix="rooms-demo-")))
+        stack = Stack(
+            folder=folder.resolve(), ports=Ports.free(), venues=SANDBOX, seed=seed,
+            logs_to_files=True,
+        )  # fmt: skip
+        supervisor = await held.enter_async_context(running_stack(stack, console))
+        world = await held.enter_async_context(_world(stack, supervisor, tell, seed))
+        before, after, codes = await world.play(kill)
+        faults = await world.reckon(after, strict=kill is None)
+        if as_json:
+            sys.stdout.write(json.dumps(_facts(seed, tell, before, after, codes, faults)) + "\n")
+        else:
+            _show(console, before, after)
+        if faults:
+            raise DoesNotAddUpError("it does not add up: " + "; ".join(faults))
+        if not as_json:
+            console.print("\n[green]✔[/] the ledger equals the chain, to the lamport\n")
+
+
+@dataclass(slots=True)
+class World:
+    """The running stack, and the people in it."""
+
+    stack: Stack
+    supervisor: Supervisor
+    connections: Connections
+    rpcs: tuple[Rpc, ...]
+    venues: httpx.AsyncClient
+    actors: dict[str, Actor]
+    tell: Teller
+    outside: Address
+
+    async def play(self, kill: str | None) -> tuple[Books, Books, dict[str, str]]:
+        """Play the story; return the books before and after, and each feed's room."""
+        await _together(actor.arrive() for actor in self.actors.values())
+        before = await self.books()
+        for feed in ROOMS:
+            await self._steer("hold", feed)
+        codes = dict(zip(ROOMS, await _gathered(self._open(feed) for feed in ROOMS), strict=True))
+        await _together(self._bets_of(name, codes) for name in self.actors)
+        await _together(
+            self.actors[name].hear_of(codes[feed], "Watching") for feed, name in WATCHERS.items()
+        )
+        if kill is not None:
+            self.tell("demo", f"kills {kill} with -9")
+            self.supervisor.kill(kill)
+        self.tell("demo", "moves SOL up, holds ETH, silences every venue of BTC")
+        await self._steer("drift", "SOL/USD", over_ms=1_500, bps=160, hold=True)
+        await self._steer("outage", "BTC/USD", ms=60_000)
+        await _together(self._hear_the_end(name, codes, kill) for name in self.actors)
+        await self._settled()
+        await self.actors["Cy"].withdraw(WITHDRAWN, self.outside)
+        return before, await self.at_rest(), codes
+
+    async def books(self) -> Books:
+        """Read the books now."""
+        async with self.connections.acquire() as connection:
+            return await books.read(connection)
+
+    async def at_rest(self) -> Books:
+        """Wait until nothing moves any more, and read the books."""
+
+        async def rests() -> Books | None:
+            now = await self.books()
+            return None if now.waiting or await self._differences(now) else now
+
+        now: Books = await _until(rests, SETTLE_LIMIT_S, self.books)
+        return now
+
+    async def reckon(self, after: Books, *, strict: bool) -> list[str]:
+        """Say everything that does not add up; ``strict`` expects the outcomes of the story."""
+        faults = after.faults() + await self._differences(after)
+        if after.waiting:
+            faults.append(f"{after.waiting} transfers have not ended")
+        for line in after.rooms:
+            if line.state is not State.PAID:
+                faults.append(f"the room on {line.feed} is {line.state}, not PAID")
+            if strict and line.outcome is not EXPECTED[line.feed]:
+                faults.append(f"the room on {line.feed} ended {line.outcome} ({line.void_reason})")
+        if len(after.rooms) != len(ROOMS):
+            faults.append(f"{len(after.rooms)} rooms were opened, not {len(ROOMS)}")
+        got = await self._at_chain(self.rpcs[0], [self.outside])
+        if got[self.outside] != _lamports(WITHDRAWN):
+            faults.append(f"the outside address has {got[self.outside]} lamports")
+        return faults
+
+    async def _differences(self, now: Books) -> list[str]:
+        """Compare every address with the finalized chain, on every provider."""
+        wanted = {line.address: line.lamports for line in now.addresses}
+        found: list[str] = []
+        for rpc in self.rpcs:
+            try:
+                there = await self._at_chain(rpc, list(wanted))
+            except NotKnown as trouble:
+                return [str(trouble)]
+            found += [
+                f"{rpc.name}: {address} has {there[address]} lamports, the ledger says {lamports}"
+                for address, lamports in wanted.items()
+                if there[address] != lamports
+            ]
+        return found
+
+    async def _at_chain(self, rpc: Rpc, addresses: list[Address]) -> dict[Address, Lamports]:
+        _, there = await rpc.balances(addresses, "finalized")
+        return {address: there[address] or Lamports(0) for address in addresses}
+
+    async def _open(self, feed: str) -> str:
+        maker, target = ROOMS[feed]
+        return await self.actors[maker].make_room(feed, target, LOCK, DEADLINE)
+
+    async def _bets_of(self, name: str, codes: dict[str, str]) -> None:
+        for bet in BETS:
+            if bet.name == name:
+                await self.actors[name].bet(codes[bet.feed], bet.side, bet.sol)
+
+    async def _settled(self) -> None:
+        """Wait until every room is paid."""
+
+        async def paid() -> bool:
+            now = await self.books()
+            return all(line.state is State.PAID for line in now.rooms)
+
+        await _until(paid, SETTLE_LIMIT_S, _never)
+
+    async def _hear_the_end(self, name: str, codes: dict[str, str], kill: str | None) -> None:
+        """Let each person tell how its bets ended."""
+        for bet in BETS:
+            if bet.name != name:
+                continue
+            if kill is not None:
+                ending = "You won|You lost|came back"
+            elif EXPECTED[bet.feed] is Outcome.VOID:
+                ending = "came back"
+            else:
+                ending = "was paid" if EXPECTED[bet.feed].value == bet.side else "You lost"
+            await self.actors[name].hear_of(codes[bet.feed], f"(?:{ending})", ENDING_LIMIT_S)
+
+    async def _steer(self, how: str, feed: str, **more: object) -> None:
+        coin = feed.partition("/")[0]
+        answer = await self.venues.post(f"/{how}", json={"coin": coin, **more})
+        answer.raise_for_status()
+
+
+@asynccontextmanager
+async def _world(
+    stack: Stack, supervisor: Supervisor, tell: Teller, seed: int
+) -> AsyncIterator[World]:
+    settings = read_settings_from(stack.environment())
+    async with AsyncExitStack() as held:
+        connections = await held.enter_async_context(
+            open_connections(settings.database_url.get_secret_value(), name="demo", size_max=2)
+        )
+        rpcs = [
+            await held.enter_async_context(Rpc(Endpoint(f"provider {n}", url), RpcSettings()))
+            for n, url in enumerate(settings.solana_urls, 1)
+        ]
+        venues = await held.enter_async_context(
+            httpx.AsyncClient(base_url=stack.venues_control_url, timeout=10, trust_env=False)
+        )
+        actors = {
+            name: Actor(await held.enter_async_context(Person.joins(stack.page_url, name)), tell)
+            for name in _COLOURS
+        }
+        yield World(
+            stack=stack,
+            supervisor=supervisor,
+            connections=connections,
+            rpcs=tuple(rpcs),
+            venues=venues,
+            actors=actors,
+            tell=tell,
+            outside=await _outside_address(stack, seed),
+        )
+
+
+async def _outside_address(stack: Stack, seed: int) -> Address:
+    """Make an address that is not ours, as a person's own wallet elsewhere would be."""
+    drawn = Random(seed).randbytes  # noqa: S311 - a wallet of a demo, drawn from its seed
+    elsewhere = Keystore.create(
+        stack.folder / "elsewhere", "a wallet elsewhere", drawn,
+        PassphraseCost(memory_kib=64, rounds=1, lanes=1),
+    )  # fmt: skip
+    return await elsewhere.address(KeyPath.user(seed))
+
+
+async def _until(
+    done: "Callable[[], Awaitable[Any]]", limit_s: float, instead: "Callable[[], Awaitable[Any]]"
+) -> Any:  # noqa: ANN401 - whatever `done` gives
+    """Ask again and again until something is so; give ``instead`` when time is up."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        answer = await done()
+        if answer:
+            return answer
+        await asyncio.sleep(0.2)
+    return await instead()
+
+
+async def _never() -> None:
+    return None
+
+
+async def _together(work: "Any") -> None:  # noqa: ANN401 - coroutines of any kind
+    await _gathered(work)
+
+
+async def _gathered(work: "Any") -> list[Any]:  # noqa: ANN401 - coroutines of any kind
+    async with asyncio.TaskGroup() as tasks:
+        begun = [tasks.create_task(each) for each in work]
+    return [task.result() for task in begun]
+
+
+def _lamports(sol: str) -> Lamports:
+    whole, _, fraction = sol.partition(".")
+    return Lamports(int(whole) * 10**9 + int(fraction.ljust(9, "0")))
+
+
+def _sol(lamports: int) -> str:
+    return text_from_whole(lamports, 9)
+
+
+def _show(console: Console, before: Books, after: Books) -> None:
+    earlier = {line.address: line.lamports for line in before.addresses}
+    feeds = {line.id: line.feed for line in after.rooms}
+    table = Table(title="\nBalances on chain, in SOL", title_justify="left")
+    for heading in ("whose", "address"):
+        table.add_column(heading)
+    for heading in ("before", "after", "change", "may be claimed"):
+        table.add_column(heading, justify="right")
+    for line in after.addresses:
+        whose = line.name or (feeds[line.room] + " vault" if line.room else line.kind)
+        was = earlier.get(line.address, 0)
+        claimed = "" if line.claimed is None else _sol(line.claimed)
+        table.add_row(
+            whose.replace("_", " "), _short(line.address), _sol(was), _sol(line.lamports),
+            f"{'+' if line.lamports > was else ''}{_sol(line.lamports - was)}", claimed,
+        )  # fmt: skip
+    console.print(table)
+    endings = Table(title="\nRooms", title_justify="left")
+    for heading in ("feed", "outcome", "why"):
+        endings.add_column(heading)
+    for heading in ("pool", "left the vault"):
+        endings.add_column(heading, justify="right")
+    for room in after.rooms:
+        endings.add_row(
+            room.feed, str(room.outcome), room.void_reason or "", _sol(room.pool),
+            _sol(room.left_vault),
+        )  # fmt: skip
+    console.print(endings)
+    console.print(f"\n{len(after.transactions)} transactions, in the order of the chain:")
+    for one in after.transactions:
+        console.print(
+            f"  [dim]{one.slot:>6}[/] {one.signature} {_sol(one.lamports):>12}  {one.what[:60]}",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+
+
+def _facts(
+    seed: int, tell: Teller, before: Books, after: Books, codes: dict[str, str], faults: list[str]
+) -> dict[str, Any]:
+    earlier = {line.address: line.lamports for line in before.addresses}
+    return {
+        "seed": seed,
+        "story": tell.told,
+        "rooms": [
+            {
+                "feed": line.feed, "room": str(line.id), "code": codes.get(line.feed),
+                "outcome": line.outcome, "reason": line.void_reason,
+                "pool": str(line.pool), "left_vault": str(line.left_vault),
+            }
+            for line in after.rooms
+        ],
+        "balances": [
+            {
+                "kind": line.kind, "name": line.name, "address": line.address,
+                "before": str(earlier.get(line.address, 0)), "after": str(line.lamports),
+            }
+            for line in after.addresses
+        ],
+        "transactions": [
+            {
+                "signature": one.signature, "slot": one.slot, "what": one.what,
+                "lamports": str(one.lamports),
+            }
+            for one in after.transactions
+        ],
+        "faults": faults,
+        "adds_up": not faults,
+    }  # fmt: skip
+
+
+def _short(address: str) -> str:
+    return f"{address[:4]}…{address[-4:]}"
