@@ -2,7 +2,8 @@
 
 In        --minutes, --rate; --bootstrap for a broker that runs already, else the embedded one is
           started as a process of its own; --faust to consume with a Faust agent.
-Out       a row a minute: latency from just before the send to the consumer, and memory.
+Out       a row a minute: latency from just before the send to the consumer, memory, and the
+          machine's load, without which a slow minute cannot be judged.
 Why       an open loop: messages are sent when they are due, however long the last one took.
 Run       python benchmarks/broker_soak.py --minutes 10 --rate 200
 """
@@ -11,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import sys
 import tempfile
@@ -157,7 +159,7 @@ async def soak(target: Target, minutes: int, rate: int, *, with_faust: bool) -> 
         await asyncio.wait_for(caught_up.wait(), 60)
         delays_ns.clear()
         print(f"{'minute':>6} {'messages':>9} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8}", end="")
-        print(f" {'broker MiB':>11} {'broker CPU':>11} {'client MiB':>11}")
+        print(f" {'broker MiB':>11} {'broker CPU':>11} {'client MiB':>11} {'load':>6}")
         medians = []
         begun = time.perf_counter()
         due = 0
@@ -190,7 +192,8 @@ async def soak(target: Target, minutes: int, rate: int, *, with_faust: bool) -> 
             busy = (target.cpu_seconds() - cpu) / 60
             print(
                 f"{minute:>6} {len(ordered):>9} {p50:>8.2f} {p99:>8.2f} {worst:>8.2f}"
-                f" {target.memory_mib():>11} {busy:>10.1%} {client:>11.1f}",
+                f" {target.memory_mib():>11} {busy:>10.1%} {client:>11.1f}"
+                f" {os.getloadavg()[0]:>6.2f}",
                 flush=True,
             )
         print(f"last minute / first minute: p50 {medians[-1][0] / medians[0][0]:.2f},", end=" ")

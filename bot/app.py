@@ -8,6 +8,7 @@ Promises  one bot at a time works on a database; it has no signing key and no wa
 
 import asyncio
 import logging
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -78,7 +79,7 @@ async def run_bot(
         BadTokenError: when Telegram does not know the token.
         LeaseLostError: when the database went away.
     """
-    keep_token_out_of_logs()
+    prepare_library()
     bot = QuietBot(
         settings.token,
         base_url=settings.base_url,
@@ -128,11 +129,14 @@ async def _live(
         lease.remove_termination_listener(lose)
 
 
-def keep_token_out_of_logs() -> None:
-    """Silence the lines of libraries that name whole addresses, in which the token stands."""
+def prepare_library() -> None:
+    """Keep the token out of the library's log lines, and have it speak of time in one way."""
     for name in ("httpx", "httpcore", "telegram"):
+        # Their lines name whole addresses, in which the token stands.
         logger = logging.getLogger(name)
         logger.setLevel(max(logger.level, logging.WARNING))
+    # Without this every 429 warns of a coming change of its own.
+    os.environ["PTB_TIMEDELTA"] = "true"
 
 
 async def _come_up(bot: telegram.Bot) -> None:

@@ -332,4 +332,5 @@ def _key_deleted(message: telegram.Message) -> list[Reply]:
 async def _membership(connection: Connection, change: telegram.ChatMemberUpdated) -> None:
     if change.chat.type == ChatType.PRIVATE:
         left = change.new_chat_member.status in (ChatMemberStatus.BANNED, ChatMemberStatus.LEFT)
-        await people.block(connection, change.from_user.id, blocked=left)
+        if await people.block(connection, change.from_user.id, blocked=left) and not left:
+            await notices.pass_over(connection, change.from_user.id)

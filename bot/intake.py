@@ -109,7 +109,6 @@ async def serve_webhook(
     Raises:
         OSError: when the port is in use.
     """
-    listening = socket.create_server((settings.host, settings.port))
     app = Starlette(
         routes=[Route(urlsplit(settings.url).path or "/", door(intake, settings), methods=["POST"])]
     )
@@ -122,18 +121,19 @@ async def serve_webhook(
             timeout_graceful_shutdown=STOP_S,
         )
     )
-    async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(server.serve(sockets=[listening]))
-        try:
-            await until_reached(
-                lambda: bot.set_webhook(
-                    settings.url, secret_token=settings.secret, allowed_updates=list(KINDS)
+    with socket.create_server((settings.host, settings.port)) as listening:
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.serve(sockets=[listening]))
+            try:
+                await until_reached(
+                    lambda: bot.set_webhook(
+                        settings.url, secret_token=settings.secret, allowed_updates=list(KINDS)
+                    )
                 )
-            )
-            ready()
-            await serving
-        finally:
-            server.should_exit = True
+                ready()
+                await serving
+            finally:
+                server.should_exit = True
 
 
 def door(intake: Intake, settings: WebhookSettings) -> Callable[[Request], Any]:

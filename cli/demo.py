@@ -30,6 +30,7 @@ from chain.settings import Endpoint, RpcSettings
 from chain.signer import KeyPath
 from chain.trouble import NotKnown
 from cli.embedded import SANDBOX, Stack
+from cli.plot import RECORDED, STORY, WITHDRAWN, PlannedRoom, Plot, Steering
 from cli.ports import Ports
 from cli.settings import read_settings_from
 from cli.story import Actor
@@ -43,38 +44,14 @@ from storage import books
 from storage.books import Books
 from storage.connections import Connections, open_connections
 
-LOCK: Final = "15s"
-DEADLINE: Final = "32s"
 SETTLE_LIMIT_S: Final = 90.0
 ENDING_LIMIT_S: Final = 120.0
 WIDE: Final = 140
-WITHDRAWN: Final = "1.5"
-EXPECTED: Final = {"SOL/USD": Outcome.YES, "ETH/USD": Outcome.NO, "BTC/USD": Outcome.VOID}
 _COLOURS = {"Ann": "magenta", "Bo": "cyan", "Cy": "green", "Di": "yellow"}
 
 
 class DoesNotAddUpError(Exception):
     """Something is not as it must be; the message names everything that was found."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bet:
-    """Who stakes what on which side of the room on a feed."""
-
-    name: str
-    feed: str
-    side: str
-    sol: str
-
-
-BETS: Final = (
-    Bet("Ann", "SOL/USD", "YES", "1"), Bet("Bo", "SOL/USD", "NO", "0.7"),
-    Bet("Cy", "SOL/USD", "YES", "0.35"), Bet("Di", "ETH/USD", "YES", "0.4"),
-    Bet("Cy", "ETH/USD", "NO", "0.6"), Bet("Ann", "BTC/USD", "YES", "0.25"),
-    Bet("Di", "BTC/USD", "NO", "0.15"),
-)  # fmt: skip
-WATCHERS: Final = {"SOL/USD": "Ann", "ETH/USD": "Cy", "BTC/USD": "Di"}
-ROOMS: Final = {"SOL/USD": ("Ann", "+1%"), "ETH/USD": ("Bo", "+5%"), "BTC/USD": ("Cy", "-1%")}
 
 
 class Teller:
@@ -103,6 +80,7 @@ async def play(
     as_json: bool,
     folder: Path | None,
     kill: str | None = None,
+    recording: Path | None = None,
 ) -> None:
     """Play it, print it, and raise when it does not add up.
 
@@ -111,6 +89,7 @@ async def play(
         as_json: print facts instead of a story.
         folder: where the data is kept; None keeps it nowhere.
         kill: end this process with -9 while the rooms are watched; then rooms may be void.
+        recording: play on captured frames, served at their own pace, instead of the market.
 
     Raises:
         DoesNotAddUpError: with everything that was found.
@@ -122,10 +101,13 @@ async def play(
             folder = Path(held.enter_context(TemporaryDirectory(prefix="rooms-demo-")))
         stack = Stack(
             folder=folder.resolve(), ports=Ports.free(), venues=SANDBOX, seed=seed,
-            logs_to_files=True,
+            logs_to_files=True, recording=recording,
+            extra={"QUORUM": "1"} if recording else {},
         )  # fmt: skip
         supervisor = await held.enter_async_context(running_stack(stack, console))
-        world = await held.enter_async_context(_world(stack, supervisor, tell, seed))
+        world = await held.enter_async_context(
+            _world(stack, supervisor, tell, RECORDED if recording else STORY, seed)
+        )
         before, after, codes = await world.play(kill)
         faults = await world.reckon(after, strict=kill is None)
         if as_json:
@@ -149,28 +131,32 @@ class World:
     venues: httpx.AsyncClient
     actors: dict[str, Actor]
     tell: Teller
+    plot: Plot
     outside: Address
 
     async def play(self, kill: str | None) -> tuple[Books, Books, dict[str, str]]:
         """Play the story; return the books before and after, and each feed's room."""
         await _together(actor.arrive() for actor in self.actors.values())
         before = await self.books()
-        for feed in ROOMS:
-            await self._steer("hold", feed)
-        codes = dict(zip(ROOMS, await _gathered(self._open(feed) for feed in ROOMS), strict=True))
+        for how in self.plot.before:
+            await self._steer(how)
+        opened = await _gathered(self._open(room) for room in self.plot.rooms)
+        codes = {room.feed: code for room, code in zip(self.plot.rooms, opened, strict=True)}
         await _together(self._bets_of(name, codes) for name in self.actors)
         await _together(
-            self.actors[name].hear_of(codes[feed], "Watching") for feed, name in WATCHERS.items()
+            self.actors[bet.name].hear_of(codes[bet.feed], "Watching")
+            for bet in {bet.feed: bet for bet in self.plot.bets}.values()
         )
         if kill is not None:
             self.tell("demo", f"kills {kill} with -9")
             self.supervisor.kill(kill)
-        self.tell("demo", "moves SOL up, holds ETH, silences every venue of BTC")
-        await self._steer("drift", "SOL/USD", over_ms=1_500, bps=160, hold=True)
-        await self._steer("outage", "BTC/USD", ms=60_000)
+        if self.plot.turn:
+            self.tell("demo", self.plot.turn_said)
+        for how in self.plot.turn:
+            await self._steer(how)
         await _together(self._hear_the_end(name, codes, kill) for name in self.actors)
         await self._settled()
-        await self.actors["Cy"].withdraw(WITHDRAWN, self.outside)
+        await self.actors[self.plot.withdraws].withdraw(WITHDRAWN, self.outside)
         return before, await self.at_rest(), codes
 
     async def books(self) -> Books:
@@ -190,16 +176,17 @@ class World:
 
     async def reckon(self, after: Books, *, strict: bool) -> list[str]:
         """Say everything that does not add up; ``strict`` expects the outcomes of the story."""
+        expected = {room.feed: room.endings for room in self.plot.rooms}
         faults = after.faults() + await self._differences(after)
         if after.waiting:
             faults.append(f"{after.waiting} transfers have not ended")
         for line in after.rooms:
             if line.state is not State.PAID:
                 faults.append(f"the room on {line.feed} is {line.state}, not PAID")
-            if strict and line.outcome is not EXPECTED[line.feed]:
+            if strict and line.outcome not in expected[line.feed]:
                 faults.append(f"the room on {line.feed} ended {line.outcome} ({line.void_reason})")
-        if len(after.rooms) != len(ROOMS):
-            faults.append(f"{len(after.rooms)} rooms were opened, not {len(ROOMS)}")
+        if len(after.rooms) != len(self.plot.rooms):
+            faults.append(f"{len(after.rooms)} rooms were opened, not {len(self.plot.rooms)}")
         got = await self._at_chain(self.rpcs[0], [self.outside])
         if got[self.outside] != _lamports(WITHDRAWN):
             faults.append(f"the outside address has {got[self.outside]} lamports")
@@ -225,12 +212,13 @@ class World:
         _, there = await rpc.balances(addresses, "finalized")
         return {address: there[address] or Lamports(0) for address in addresses}
 
-    async def _open(self, feed: str) -> str:
-        maker, target = ROOMS[feed]
-        return await self.actors[maker].make_room(feed, target, LOCK, DEADLINE)
+    async def _open(self, room: PlannedRoom) -> str:
+        return await self.actors[room.maker].make_room(
+            room.feed, room.target, room.lock, room.deadline
+        )
 
     async def _bets_of(self, name: str, codes: dict[str, str]) -> None:
-        for bet in BETS:
+        for bet in self.plot.bets:
             if bet.name == name:
                 await self.actors[name].bet(codes[bet.feed], bet.side, bet.sol)
 
@@ -245,26 +233,28 @@ class World:
 
     async def _hear_the_end(self, name: str, codes: dict[str, str], kill: str | None) -> None:
         """Let each person tell how its bets ended."""
-        for bet in BETS:
-            if bet.name != name:
-                continue
-            if kill is not None:
+        endings = {room.feed: room.endings for room in self.plot.rooms}
+        for bet in self.plot.bets:
+            if bet.name == name:
                 ending = "You won|You lost|came back"
-            elif EXPECTED[bet.feed] is Outcome.VOID:
-                ending = "came back"
-            else:
-                ending = "was paid" if EXPECTED[bet.feed].value == bet.side else "You lost"
-            await self.actors[name].hear_of(codes[bet.feed], f"(?:{ending})", ENDING_LIMIT_S)
+                if kill is None and len(endings[bet.feed]) == 1:
+                    ending = _ending(endings[bet.feed][0], bet.side)
+                await self.actors[name].hear_of(codes[bet.feed], f"(?:{ending})", ENDING_LIMIT_S)
 
-    async def _steer(self, how: str, feed: str, **more: object) -> None:
-        coin = feed.partition("/")[0]
-        answer = await self.venues.post(f"/{how}", json={"coin": coin, **more})
-        answer.raise_for_status()
+    async def _steer(self, how: Steering) -> None:
+        body = {"coin": how.feed.partition("/")[0], **how.facts}
+        (await self.venues.post(f"/{how.lever}", json=body)).raise_for_status()
+
+
+def _ending(outcome: Outcome, side: str) -> str:
+    if outcome is Outcome.VOID:
+        return "came back"
+    return "was paid" if outcome.value == side else "You lost"
 
 
 @asynccontextmanager
 async def _world(
-    stack: Stack, supervisor: Supervisor, tell: Teller, seed: int
+    stack: Stack, supervisor: Supervisor, tell: Teller, plot: Plot, seed: int
 ) -> AsyncIterator[World]:
     settings = read_settings_from(stack.environment())
     async with AsyncExitStack() as held:
@@ -290,6 +280,7 @@ async def _world(
             venues=venues,
             actors=actors,
             tell=tell,
+            plot=plot,
             outside=await _outside_address(stack, seed),
         )
 

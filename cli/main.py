@@ -77,12 +77,18 @@ def demo(
         str | None,
         typer.Option(help="End this process with -9 while the rooms are watched, for trying out."),
     ] = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(help="Play on captured frames (a file or a folder) at their own pace."),
+    ] = None,
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
     from cli.demo import DoesNotAddUpError, play
 
     try:
-        run_until_told(play(seed=seed, as_json=as_json, folder=data, kill=kill))
+        run_until_told(
+            play(seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording)
+        )
     except DoesNotAddUpError as fault:
         sys.exit(str(fault))
 

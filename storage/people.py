@@ -47,6 +47,6 @@ async def meet(
     return new
 
 
-async def block(connection: Connection, user: int, *, blocked: bool) -> None:
-    """Note whether a person lets the bot write to them."""
-    await connection.execute(SQL["block"], user, blocked)
+async def block(connection: Connection, user: int, *, blocked: bool) -> bool:
+    """Note whether a person lets the bot write to them; say whether that is news."""
+    return await connection.fetchval(SQL["block"], user, blocked) is not None

@@ -11,5 +11,5 @@ VALUES ($1, $2, $3, (SELECT id FROM users WHERE id = $4 AND id <> $1))
 ON CONFLICT (id) DO UPDATE SET chat_id = $2, name = $3, blocked = false
 RETURNING xmax = 0;
 
--- block(person, whether) -> nothing
-UPDATE users SET blocked = $2 WHERE id = $1 AND blocked <> $2;
+-- block(person, whether) -> id, if it was otherwise before
+UPDATE users SET blocked = $2 WHERE id = $1 AND blocked <> $2 RETURNING id;

@@ -1,4 +1,7 @@
-"""A worker of the prices stage as a process: python -m tests.price_worker DSN REDIS KAFKA N GROUP."""
+"""A worker of the prices stage as a process, for tests that kill it.
+
+Run       python -m tests.price_worker DSN REDIS_URL BOOTSTRAP PARTITIONS GROUP
+"""
 
 import asyncio
 import sys

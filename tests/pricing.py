@@ -47,11 +47,12 @@ def now_ms() -> UnixMs:
 
 async def eventually(told: Callable[[], Awaitable[Any]], limit_s: float = LIMIT_S) -> Any:  # noqa: ANN401 - whatever was told
     """Ask until the answer is true, and return it."""
-    answer = None
-    with suppress(TimeoutError):
-        async with asyncio.timeout(limit_s):
-            while not (answer := await told()):
-                await asyncio.sleep(0.02)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + limit_s
+    answer = await told()
+    while not answer and loop.time() < until:
+        await asyncio.sleep(0.02)
+        answer = await told()
     assert answer, "it did not come about"
     return answer
 
@@ -79,6 +80,7 @@ class Stage:
     clock: Clock
     group: str = "rooms-worker"
     sequence: int = 0
+    running: "asyncio.Task[None] | None" = None
     feeds: list[str] = field(default_factory=lambda: [FEED])
 
     async def prepare(self) -> None:
@@ -139,6 +141,7 @@ class Stage:
                 while count:
                     message = await consumer.getone()
                     if message.key == feed.encode():
+                        assert message.value is not None
                         count -= 1
                         yield message.value
         finally:
@@ -211,7 +214,7 @@ class Stage:
             ),
         )
         ready = asyncio.Event()
-        running = asyncio.create_task(run_app(app, ready=ready.set))
+        running = self.running = asyncio.create_task(run_app(app, ready=ready.set))
         waiting = asyncio.create_task(ready.wait())
         try:
             await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -223,6 +226,12 @@ class Stage:
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
+
+    async def ended(self) -> None:
+        """Wait until the worker that was started last has ended by itself."""
+        assert self.running is not None
+        async with asyncio.timeout(LIMIT_S):
+            await asyncio.wait([self.running])
 
     @asynccontextmanager
     async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -111,6 +111,11 @@ class Connection(asyncio.Protocol):
         except (Malformed, HangUp) as reason:
             self._hang_up(str(reason))
             return
+        except OSError as error:
+            # The disk; the client asks again on a new connection.
+            log.error("request_failed", error=str(error))
+            self._hang_up("the disk did not do what it should")
+            return
         if isinstance(outcome, Later):
             self._busy, self._later = True, outcome
             outcome.answer.add_done_callback(lambda answer: self._came(request, answer))
@@ -142,6 +147,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(answer)
 
     def _write_late(self, answer: bytes) -> None:
+        if self._parts.faults.frozen:
+            self._parts.faults.when_thawed(lambda: self._write_late(answer))
+            return
         self._busy = False
         if self._transport is not None:
             self._transport.write(answer)

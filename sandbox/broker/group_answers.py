@@ -6,7 +6,7 @@ Promises  a refusal by the group becomes the code that its clients know.
 import asyncio
 
 from sandbox.broker.codes import Code, KafkaRefusal
-from sandbox.broker.groups import JoinWish, refused_join
+from sandbox.broker.member import JoinWish, refused_join
 from sandbox.broker.parts import NODE_ID, Caller, Later, Parts
 from sandbox.broker.wire import Fields, Request
 

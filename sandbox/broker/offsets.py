@@ -59,12 +59,19 @@ class Offsets:
         return sorted(self._groups)
 
     def commit(self, group: str, commits: Iterable[Commit]) -> None:
-        """Write commits down; they are on their way to the disk when this returns."""
-        lines = []
-        for place, committed in commits:
-            self._groups.setdefault(group, {})[place] = committed
-            lines.append(_line(group, place, committed))
-        self._write(lines)
+        """Write commits down; they are on their way to the disk when this returns.
+
+        Raises:
+            OSError: when the disk does not take them; then nothing has changed.
+        """
+        taken = dict(commits)
+        if not taken:
+            return
+        self._append(b"".join(_line(group, *each) for each in taken.items()))
+        self._groups.setdefault(group, {}).update(taken)
+        self._lines += len(taken)
+        if self._lines > _OUTDATED_LINES_MAX + sum(map(len, self._groups.values())):
+            self._replace_file()
 
     def forget_group(self, group: str) -> None:
         """Forget all that a group committed."""
@@ -89,13 +96,18 @@ class Offsets:
         """Close the file."""
         os.close(self._file)
 
-    def _write(self, lines: list[bytes]) -> None:
-        os.write(self._file, b"".join(lines))
-        if self._fsync:
-            os.fsync(self._file)
-        self._lines += len(lines)
-        if self._lines > _OUTDATED_LINES_MAX + sum(map(len, self._groups.values())):
-            self._replace_file()
+    def _append(self, lines: bytes) -> None:
+        before = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, lines)
+            while written < len(lines):
+                written += os.write(self._file, lines[written:])
+            if self._fsync:
+                os.fsync(self._file)
+        except OSError:
+            # A line cut short would hide the ones that follow it.
+            os.ftruncate(self._file, before)
+            raise
 
     def _load(self, now_ms: int) -> None:
         if not self._path.exists():

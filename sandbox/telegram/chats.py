@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from sandbox.telegram.base58 import find_address
+from sandbox.telegram.directory import Directory
 from sandbox.telegram.entities import read_text
 from sandbox.telegram.markup import Markup
 from sandbox.telegram.records import Json, Records
@@ -35,6 +36,7 @@ class Chats:
         self._updates = updates
         self._clock_ms = clock_ms
         self._random = random
+        self._who = Directory(records)
 
     # What people do
 
@@ -58,7 +60,7 @@ class Chats:
             self._records.save_chat(bot_id, person_id, chat)
             if reply_to is not None:
                 content["reply_to_message"] = self._reply_target(bot_id, person_id, reply_to)
-            message = self._new_message(bot_id, person_id, self._person(person_id), content)
+            message = self._new_message(bot_id, person_id, self._who.person(person_id), content)
             self._tell(bot_id, person_id, "message", message)
             if used_up:
                 self._tell(bot_id, person_id, "keyboard", None)
@@ -90,7 +92,7 @@ class Chats:
                 person_id,
                 {
                     "id": query_id,
-                    "from": self._person(person_id),
+                    "from": self._who.person(person_id),
                     "message": message,
                     "chat_instance": str(-(person_id * 1_000_003 + bot_id)),
                     "data": data,
@@ -107,15 +109,15 @@ class Chats:
             self._records.save_chat(bot_id, person_id, {**chat, "blocked": blocked})
             self._tell(bot_id, person_id, "blocked", blocked)
             before, after = ("member", "kicked") if blocked else ("kicked", "member")
-            bot = self.bot_user(bot_id)
+            bot = self._who.bot(bot_id)
             until = {"until_date": 0}
             self._updates.push_message(
                 bot_id,
                 person_id,
                 "my_chat_member",
                 {
-                    "chat": self.chat_object(person_id),
-                    "from": self._person(person_id),
+                    "chat": self._who.chat(person_id),
+                    "from": self._who.person(person_id),
                     "date": self._clock_ms() // 1000,
                     "old_chat_member": {"user": bot, "status": before}
                     | (until if not blocked else {}),
@@ -145,7 +147,7 @@ class Chats:
                     content = {**content, "reply_to_message": target}
             if markup.inline:
                 content = {**content, "reply_markup": markup.inline}
-            message = self._new_message(bot_id, person_id, self.bot_user(bot_id), content)
+            message = self._new_message(bot_id, person_id, self._who.bot(bot_id), content)
             if markup.keyboard is not None:
                 chat["keyboard"] = markup.keyboard | {"message_id": message["message_id"]}
                 if markup.keyboard.get("remove_keyboard"):
@@ -236,48 +238,9 @@ class Chats:
             raise forbidden("bot was blocked by the user")
         return chat
 
-    # Who is who
-
-    def bot_user(self, bot_id: int) -> Json:
-        """Show a bot as the Bot API shows a user."""
-        bot = self._records.bot(bot_id) or {}
-        return {
-            "id": bot_id,
-            "is_bot": True,
-            "first_name": bot.get("first_name", ""),
-            "username": bot.get("username", ""),
-        }
-
-    def chat_object(self, person_id: int) -> Json:
-        """Show a private chat as the Bot API shows it."""
-        person = self._person(person_id)
-        return {
-            "id": person_id,
-            "first_name": person["first_name"],
-            "username": person["username"],
-            "type": "private",
-        }
-
-    def person_user(self, bot_id: int, person_id: int) -> Json:
-        """Show a person as the Bot API shows a user; refused when they never wrote to the bot."""
-        self._chat(bot_id, person_id)
-        return self._person(person_id)
-
     def tell_all(self, bot_id: int, kind: str) -> None:
         """Tell everyone who watches that something about the bot itself has changed."""
         self._records.add_event(bot_id, 0, {"kind": kind})
-
-    def _person(self, person_id: int) -> Json:
-        person = self._records.person(person_id)
-        if person is None:
-            raise bad_request("user not found")
-        return {
-            "id": person_id,
-            "is_bot": False,
-            "first_name": person["first_name"],
-            "username": person["username"],
-            "language_code": "en",
-        }
 
     def _chat(self, bot_id: int, person_id: int) -> Json:
         chat = self._records.chat(bot_id, person_id)
@@ -296,7 +259,7 @@ class Chats:
         return {
             "message_id": self._records.next_message_id(bot_id, person_id),
             "from": sender,
-            "chat": self.chat_object(person_id),
+            "chat": self._who.chat(person_id),
             "date": self._clock_ms() // 1000,
             **content,
         }

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.telegram.chats import TEXT_MAX, Chats
-from sandbox.telegram.entities import Entity, read_text, trim
+from sandbox.telegram.chats import Chats
+from sandbox.telegram.contents import read_caption, read_content
+from sandbox.telegram.directory import Directory
 from sandbox.telegram.files import Files
 from sandbox.telegram.markup import read_markup
 from sandbox.telegram.parameters import Parameters
@@ -19,8 +20,6 @@ from sandbox.telegram.records import Json, Records
 from sandbox.telegram.refusals import BotApiError, bad_request
 from sandbox.telegram.updates import Updates
 
-CAPTION_MAX = 1024
-ENTITIES_MAX = 100
 ACTIONS = {
     "typing",
     "upload_photo",
@@ -75,6 +74,7 @@ class Methods:
 
     def __init__(self, records: Records, chats: Chats, updates: Updates, files: Files) -> None:
         self._chats = chats
+        self._who = Directory(records)
         self._updates = updates
         self._files = files
         self.profiles = Profiles(records, chats, updates)
@@ -113,19 +113,19 @@ class Methods:
         return result if isinstance(result, Answer) else Answer(result)
 
     def _send_message(self, call: Call) -> Json:
-        return self._post(call, _text(call.parameters))
+        return self._post(call, read_content(call.parameters))
 
     def _send_photo(self, call: Call) -> Json:
         self._chats.require_open(call.bot_id, call.chat_id())
         photo = self._files.photo(call.parameters, call.parameters.text("photo"), "photo")
-        return self._post(call, {"photo": photo, **_caption(call.parameters.values)})
+        return self._post(call, {"photo": photo, **read_caption(call.parameters.values)})
 
     def _send_document(self, call: Call) -> Json:
         self._chats.require_open(call.bot_id, call.chat_id())
         document = self._files.document(
             call.parameters, call.parameters.text("document"), "document"
         )
-        return self._post(call, {"document": document, **_caption(call.parameters.values)})
+        return self._post(call, {"document": document, **read_caption(call.parameters.values)})
 
     def _post(self, call: Call, content: Json) -> Json:
         parameters = call.parameters
@@ -153,7 +153,7 @@ class Methods:
         return True
 
     def _edit_text(self, call: Call) -> Json:
-        content = _text(call.parameters)
+        content = read_content(call.parameters)
 
         def change(message: Json) -> Json:
             if "text" not in message:
@@ -163,7 +163,7 @@ class Methods:
         return self._edit(call, change)
 
     def _edit_caption(self, call: Call) -> Json:
-        content = _caption(call.parameters.values)
+        content = read_caption(call.parameters.values)
 
         def change(message: Json) -> Json:
             if "text" in message:
@@ -185,7 +185,7 @@ class Methods:
             }
         else:
             raise bad_request("type of InputMedia is not one that is shown here")
-        content |= _caption(media)
+        content |= read_caption(media)
         dropped = ("text", "entities", "link_preview_options", "photo", "document")
 
         def change(message: Json) -> Json:
@@ -235,18 +235,18 @@ class Methods:
         return True
 
     def _get_chat(self, call: Call) -> Json:
-        self._chats.person_user(call.bot_id, call.chat_id())
-        return self._chats.chat_object(call.chat_id()) | {
+        self._who.partner(call.bot_id, call.chat_id())
+        return self._who.chat(call.chat_id()) | {
             "accent_color_id": 0,
             "max_reaction_count": 11,
             "accepted_gift_types": _NO_GIFTS,
         }
 
     def _get_chat_member(self, call: Call) -> Json:
-        person = self._chats.person_user(call.bot_id, call.chat_id())
+        person = self._who.partner(call.bot_id, call.chat_id())
         user_id = call.parameters.whole("user_id")
         if user_id == call.bot_id:
-            person = self._chats.bot_user(call.bot_id)
+            person = self._who.bot(call.bot_id)
         elif user_id != call.chat_id():
             raise bad_request("PARTICIPANT_ID_INVALID")
         return {"user": person, "status": "member"}
@@ -267,53 +267,6 @@ class Methods:
 
 def _on_bot(act: Callable[[int, Parameters], Any]) -> Callable[[Call], Any]:
     return lambda call: act(call.bot_id, call.parameters)
-
-
-def _text(parameters: Parameters) -> Json:
-    text, entities = _read(parameters.values, "text", "entities")
-    if not text:
-        raise bad_request("message text is empty")
-    if len(text) > TEXT_MAX or len(entities) > ENTITIES_MAX:
-        raise bad_request("message is too long")
-    content: Json = {"text": text}
-    if entities:
-        content["entities"] = entities
-    preview = parameters.json("link_preview_options")
-    if parameters.flag("disable_web_page_preview"):
-        preview = {"is_disabled": True}
-    if preview:
-        content["link_preview_options"] = preview
-    return content
-
-
-def _caption(values: dict[str, Any]) -> Json:
-    text, entities = _read(values, "caption", "caption_entities")
-    if len(text) > CAPTION_MAX or len(entities) > ENTITIES_MAX:
-        raise bad_request("message caption is too long")
-    content: Json = {"caption": text} if text else {}
-    return content | ({"caption_entities": entities} if entities else {})
-
-
-def _read(values: dict[str, Any], name: str, entities_name: str) -> tuple[str, list[Entity]]:
-    source = values.get(name)
-    text = source if isinstance(source, str) else ""
-    given = Parameters(values).json(entities_name)
-    if not values.get("parse_mode") and isinstance(given, list):
-        for entity in given:
-            if not _is_entity(entity):
-                raise bad_request("can't parse MessageEntity")
-        return trim(text, given)
-    return read_text(text, values.get("parse_mode"))
-
-
-def _is_entity(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("type"), str)
-        and isinstance(value.get("offset"), int)
-        and isinstance(value.get("length"), int)
-        and value["offset"] >= 0
-    )
 
 
 def _without(message: Json, *names: str) -> Json:

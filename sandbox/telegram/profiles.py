@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.telegram.chats import Chats
+from sandbox.telegram.directory import Directory
 from sandbox.telegram.markup import is_loopback
 from sandbox.telegram.parameters import Parameters
 from sandbox.telegram.records import Json, Records
@@ -42,6 +43,7 @@ class Profiles:
     def __init__(self, records: Records, chats: Chats, updates: Updates) -> None:
         self._records = records
         self._chats = chats
+        self._who = Directory(records)
         self._updates = updates
         # By bot, what delivery last met: shown by getWebhookInfo, forgotten with the process.
         self.webhook_errors: dict[int, Json] = {}
@@ -95,7 +97,7 @@ class Profiles:
         return []
 
     def _get_me(self, bot_id: int, _: Parameters) -> Json:
-        return self._chats.bot_user(bot_id) | {
+        return self._who.bot(bot_id) | {
             "can_join_groups": False,
             "can_read_all_group_messages": False,
             "supports_inline_queries": False,

@@ -57,7 +57,7 @@ async def test_a_bet_is_placed_by_buttons(town: Town) -> None:
         (bo.person_id, "NO", SOL // 4),
     ]
     await ann.say("/bets")
-    await ann.expect("YES · 0.5 SOL · SOL/USD \\+2 %.*ends in 1 h")
+    await ann.expect("YES · 0.5 SOL · SOL/USD \\+2 %.*ends in ")
     await ann.say("/wallet")
     await ann.expect("Available +1.5 SOL\nReserved +0.5 SOL")
     await ann.say("/history")

@@ -150,6 +150,8 @@ async def test_the_token_is_in_no_log_line(
     ann = await quiet_town.person("Ann")
     await ann.say("/help")
     await ann.expect("What you can do")
-    shown = caplog.text + "".join(capsys.readouterr()) + repr(quiet_town.settings)
+    # The stand-in's own server runs in this process too and names what it was asked.
+    ours = [each.getMessage() for each in caplog.records if not each.name.startswith("uvicorn")]
+    shown = "\n".join([*ours, *capsys.readouterr(), repr(quiet_town.settings)])
     assert TOKEN not in shown
     assert TOKEN.partition(":")[2] not in shown

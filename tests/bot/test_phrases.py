@@ -1,6 +1,7 @@
 """What the bot says, word for word: amounts, moments, cards and notices."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -256,7 +257,7 @@ def test_a_fixed_value_is_reviewed_with_its_weights() -> None:
     assert "about 12 %" in shown
 
 
-EVENTS = {
+EVENTS: dict[Kind, tuple[dict[str, Any], str]] = {
     Kind.WALLET_READY: ({"address": "Wa11et"}, "Your wallet is ready"),
     Kind.ROOM_REFUSED: ({"code": "x", "sentence": INJECTION}, "Your room was not opened"),
     Kind.BET_TAKEN: ({"side": "YES", "lamports": "5", "weight_bps": 10_000}, "is in:"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -121,6 +122,29 @@ async def test_lost_empties_topics_and_commits_and_consumers_begin_with_the_new_
             assert await consumer.committed(place) is None
             assert (await producer.send_and_wait(topic, b"new")).offset == 0
             assert values_of(await take(consumer, 1)) == [b"new"]
+
+
+async def test_a_commit_that_the_disk_refuses_is_asked_for_again(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, group = await new_topic(address(broker)), new_group()
+    place = TopicPartition(topic, 0)
+    real_write, failures = os.write, [OSError(28, "No space left on device")]
+
+    def fails_once(file: int, data: bytes) -> int:
+        if failures:
+            real_write(file, data[:5])
+            raise failures.pop()
+        return real_write(file, data)
+
+    async with consuming(address(broker), topic, group_id=group) as consumer:
+        await consumer.commit({place: 0})
+        monkeypatch.setattr(os, "write", fails_once)
+        await consumer.commit({place: 7})
+        assert not failures
+        assert await consumer.committed(place) == 7
+    lines = (tmp_path / "offsets.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)[3] for line in lines] == [0, 7]
 
 
 async def test_rebalance_now_makes_members_join_again(broker: Broker) -> None:

@@ -185,9 +185,14 @@ async def test_a_stranger_and_a_leaver_are_not_members(broker: Broker) -> None:
         assert broker.state()["groups"] == {}
 
 
-async def test_a_waiting_fetch_makes_way_when_its_client_has_more_to_ask(broker: Broker) -> None:
+@pytest.mark.parametrize("already_waiting", [True, False])
+async def test_a_waiting_fetch_makes_way_when_its_client_has_more_to_ask(
+    broker: Broker, *, already_waiting: bool
+) -> None:
     topic = await new_topic(at(broker))
-    async with connecting(at(broker)) as connection:
+    async with connecting(at(broker)) as connection, connecting(at(broker)) as other:
         fetch = asyncio.ensure_future(connection.send(fetch_request(topic, 0, wait_ms=LONG_MS)))
+        if already_waiting:
+            await other.send(MetadataRequest([]))
         await asyncio.wait_for(connection.send(MetadataRequest([])), PATIENCE_SECONDS)
         assert fetch.done()

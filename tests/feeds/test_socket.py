@@ -291,3 +291,15 @@ def test_a_venue_that_asks_us_to_stay_away_is_heeded_within_bounds(
     headers = Headers({"Retry-After": retry_after} if retry_after else {})
     refusal = InvalidStatus(Response(status, "no", headers))
     assert told_to_wait_ms(refusal, Patience()) == waited_ms
+
+
+@at_every_venue
+async def test_a_symbol_can_come_to_speak_for_another_feed(venues: Venues, name: str) -> None:
+    async with hearing(venues, name) as heard:
+        await heard.more()
+        heard.listener.update({SOURCES[name].symbol("SOL"): SymbolOf("SOL/USD fine", 10)})
+        await heard.until(lambda: heard.count("SOL/USD fine") >= 3)
+        price = venues.market.price_e12("SOL", venues.now()) // 10**2
+        values = [tick.value for feed, tick in heard.ticks if feed == "SOL/USD fine"]
+        assert all(abs(value - price) * 1_000 < price for value in values)
+        assert heard.listener.status().reconnects == 0
