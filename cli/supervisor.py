@@ -65,7 +65,7 @@ class Supervisor:
         self._say = say
         self._ready: dict[str, asyncio.Event] = {}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._children: dict[str, Child] = {}
+        self._batches: list[tuple[Child, ...]] = []
         self._stopping = asyncio.Event()
         self._deaths: dict[str, deque[float]] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -92,10 +92,10 @@ class Supervisor:
         """
         assert self._tasks is not None, "start children inside running()"
         children = tuple(children)
+        self._batches.append(children)
         for child in children:
             self._ready[child.name] = asyncio.Event()
             self._deaths[child.name] = deque(maxlen=DEATHS_MAX)
-            self._children[child.name] = child
         for child in children:
             self._tasks.create_task(self._keep(child), name=child.name)
         for child in children:
@@ -199,20 +199,26 @@ class Supervisor:
                     self._say(child.name, line.decode(errors="replace").rstrip())
 
     async def _stop_all(self) -> None:
-        for name, child in reversed(self._children.items()):
-            process = self._processes.get(name)
-            self._ready[name].set()
-            if process is None or process.returncode is not None:
-                continue
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(child.stop_signal)
-            try:
-                async with asyncio.timeout(STOP_LIMIT_S):
-                    await process.wait()
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+        """Stop what was started together at once, the last started first."""
+        for event in self._ready.values():
+            event.set()
+        for batch in reversed(self._batches):
+            await asyncio.gather(*(self._stop(child) for child in batch))
+
+    async def _stop(self, child: Child) -> None:
+        process = self._processes.get(child.name)
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(child.stop_signal)
+        try:
+            async with asyncio.timeout(STOP_LIMIT_S):
                 await process.wait()
+        except TimeoutError:
+            self._say(child.name, f"did not stop within {STOP_LIMIT_S:.0f} s: killed")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
 async def _line(reader: int) -> None:

@@ -52,7 +52,7 @@ class GatewaySettings:
     Attributes:
         port: 0 takes any free one.
         partitions: of `prices`.
-        kept: frames held of each feed, and of the events; more than ``behind_max``.
+        kept: frames held of each feed, and of the events; who is further behind is too slow.
         replayed: messages of each partition of `prices` that are read again at start.
     """
 
@@ -61,7 +61,6 @@ class GatewaySettings:
     partitions: int = 8
     heartbeat_ms: int = 10_000
     send_limit_ms: int = 10_000
-    behind_max: int = 2_048
     kept: int = 4_096
     replayed: int = 20_000
     subscribers_max: int = 2_000
@@ -78,7 +77,6 @@ class Gateway:
         happened: EventBoard,
         clock: Callable[[], UnixMs],
     ) -> None:
-        assert settings.behind_max < settings.kept, "who is behind is told so while we still can"
         self._settings = settings
         self._connections = connections
         self._prices = prices
@@ -89,7 +87,6 @@ class Gateway:
         self._manners = Manners(
             clock=clock,
             heartbeat_ms=settings.heartbeat_ms,
-            behind_max=settings.behind_max,
             send_limit_ms=settings.send_limit_ms,
         )
 

@@ -16,6 +16,7 @@ class Ring:
 
     Attributes:
         first: the index of the oldest frame held.
+        beginnings: how often numbers have begun again.
         gone_number: all frames above this number are held; None: it is not known.
     """
 
@@ -24,6 +25,7 @@ class Ring:
         self._numbers: list[int] = []
         self._texts: list[str] = []
         self.first = 0
+        self.beginnings = 0
         self.gone_number = gone_number
         self.last_number = NONE_GONE if gone_number is None else gone_number
 
@@ -53,6 +55,7 @@ class Ring:
 
     def begin_anew(self) -> None:
         """Let all frames go: from here on numbers count from the beginning again."""
+        self.beginnings += 1
         self._let_go(len(self._texts))
         self.gone_number = self.last_number = NONE_GONE
 

@@ -35,13 +35,11 @@ class Manners:
     """How subscribers are told.
 
     Attributes:
-        behind_max: a subscriber so many frames behind the newest price is too slow.
-        send_limit_ms: so is one that does not take a frame in this time.
+        send_limit_ms: who does not take a frame in this time is too slow.
     """
 
     clock: Callable[[], UnixMs]
     heartbeat_ms: int = 10_000
-    behind_max: int = 2_048
     send_limit_ms: int = 10_000
 
 
@@ -88,10 +86,11 @@ async def tell_prices(
     """Tell feeds from their places on, until the line ends.
 
     Raises:
-        TooSlow: when the subscriber falls behind.
+        TooSlow: when the subscriber falls behind what is kept.
     """
     told = {feed: number for feed, number in after.items() if number is not None}
     places: dict[str, int] = {}
+    beginnings = {feed: board.ring(feed).beginnings for feed in after}
     gaps: list[frames.Gap] = []
     for feed, number in after.items():
         ring = board.ring(feed)
@@ -105,7 +104,7 @@ async def tell_prices(
         await line.say(frames.write(gap))
     while True:
         news = board.pulse.take()
-        if not await _tell_news(line, board, places, told, manners):
+        if not await _tell_news(line, board, places, beginnings, told):
             if await line.wait(news):
                 continue
             beat = frames.Heartbeat(manners.clock(), numbers=told)
@@ -113,18 +112,22 @@ async def tell_prices(
 
 
 async def _tell_news(
-    line: Line, board: PriceBoard, places: dict[str, int], told: dict[str, int], manners: Manners
+    line: Line,
+    board: PriceBoard,
+    places: dict[str, int],
+    beginnings: dict[str, int],
+    told: dict[str, int],
 ) -> bool:
     spoke = False
     for feed in places:
         ring = board.ring(feed)
-        if places[feed] < ring.first:
-            # `behind_max` is less than what is kept, so only a log that began anew brings us here.
+        if beginnings[feed] != ring.beginnings:
+            beginnings[feed] = ring.beginnings
             reason = "numbers began again"
-            gap = frames.Gap(feed, told.get(feed, 0), reason, next=ring.first_number)
-            await line.say(frames.write(gap))
+            gap = frames.Gap(feed, told.pop(feed, 0), reason, next=ring.first_number)
             places[feed] = ring.first
-        if ring.end - places[feed] > manners.behind_max:
+            await line.say(frames.write(gap))
+        if places[feed] < ring.first:
             raise line.too_slow()
         for number, text in ring.after(places[feed], BATCH_MAX):
             await line.say(text)

@@ -36,7 +36,7 @@ class Stillness:
 
     def __init__(self, still_limit_s: float = STILL_LIMIT_S) -> None:
         self._still_limit_s = still_limit_s
-        self._moved: dict[tuple[str, int], tuple[int, float]] = {}
+        self._stood: dict[tuple[str, int], tuple[int, float]] = {}
 
     def look(self, ends: Places, read: Places, committed: Places, now_s: float) -> str | None:
         """Say what is wrong, or None.
@@ -46,8 +46,8 @@ class Stillness:
             read: how far this process has read.
             committed: how far the group had finished, whoever did it.
         """
-        for partition in [known for known in self._moved if known not in ends]:
-            del self._moved[partition]
+        for partition in [known for known in self._stood if known not in ends]:
+            del self._stood[partition]
         for partition, end in ends.items():
             topic, number = partition
             place = read.get(partition, 0)
@@ -56,10 +56,14 @@ class Stillness:
             finished = committed.get(partition, 0)
             if finished <= end:
                 place = max(place, finished)
-            known, since_s = self._moved.get(partition, (-1, now_s))
-            if place != known or place == end:
-                self._moved[partition] = (place, now_s)
-            elif now_s - since_s >= self._still_limit_s:
+            if place == end:
+                self._stood.pop(partition, None)
+                continue
+            known, since_s = self._stood.get(partition, (place, now_s))
+            if place != known:
+                since_s = now_s
+            self._stood[partition] = (place, since_s)
+            if now_s - since_s >= self._still_limit_s:
                 return f"{topic}/{number} stands at {place} of {end} for {now_s - since_s:.0f} s"
         return None
 

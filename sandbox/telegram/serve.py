@@ -111,7 +111,8 @@ async def serve(settings: TelegramSettings, ready: Callable[[RunningTelegram], N
     """
     async with _started(settings) as (running, work):
         ready(running)
-        await work
+        # Shielded: to be cancelled here must not cut off those who are being answered.
+        await asyncio.shield(work)
 
 
 @asynccontextmanager

@@ -54,8 +54,8 @@ async def test_a_child_that_is_killed_is_started_again_and_its_dependants_go_on(
         before = supervisor.pid("only")
         os.kill(before, signal.SIGKILL)
         async with asyncio.timeout(10):
-            while not supervisor.is_ready("only") or supervisor.pid("only") == before:
-                await asyncio.sleep(0.01)  # the death is seen first, then the new life
+            while not supervisor.is_ready("only") or supervisor.pid("only") == before:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     assert ("only", "ended with signal SIGKILL") in heard.lines
 

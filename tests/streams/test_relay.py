@@ -71,12 +71,10 @@ async def tell(connections: Connections, *kinds: Kind) -> None:
 async def relaying(
     connections: Connections, producer: Recorder | KafkaProducer
 ) -> AsyncIterator[None]:
-    task = asyncio.create_task(relay(connections, producer, patience=HASTE))
-    try:
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(relay(connections, producer, patience=HASTE))
         yield
-    finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def batch(place: Place, producer: Recorder) -> int:

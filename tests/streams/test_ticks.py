@@ -1,4 +1,4 @@
-"""What sources say becomes messages: batched, beating, bounded; and the whole process, on sockets."""
+"""What sources say becomes messages: batched, beating, bounded; and the process on sockets."""
 
 import asyncio
 import time
@@ -76,18 +76,22 @@ class Broker:
     """Takes messages one after another, each when it is allowed to."""
 
     def __init__(self) -> None:
-        self.sent: list[Ticks] = []
-        self.asked = asyncio.Event()
-        self.may = asyncio.Semaphore(0)
+        self._sent: asyncio.Queue[Ticks] = asyncio.Queue()
+        self._answers = asyncio.Semaphore(0)
 
     async def __call__(self, feed: str, payload: bytes) -> None:
         heard = messages.read_heard(payload)
         assert isinstance(heard, Ticks)
         must(heard.feed == feed, "a message names its feed")
-        self.asked.set()
-        await self.may.acquire()
-        self.sent.append(heard)
-        self.asked.clear()
+        self._sent.put_nowait(heard)
+        await self._answers.acquire()
+
+    async def sent(self) -> Ticks:
+        """Return the next message; the one after it is not sent before `answer`."""
+        return await self._sent.get()
+
+    def answer(self) -> None:
+        self._answers.release()
 
 
 @asynccontextmanager
@@ -105,32 +109,24 @@ async def test_ticks_that_arrive_while_a_message_is_under_way_travel_together() 
     batcher = Batcher("SOL/USD", broker, lambda: AT)
     async with running(batcher):
         batcher.hear(tick("a", 1, 5))
-        await broker.asked.wait()
+        first = await broker.sent()
         batcher.hear(tick("a", 2, 6))
         batcher.hear(tick("b", 1, 7))
-        broker.may.release()
-        while not broker.sent:
-            await asyncio.sleep(0)
-        await broker.asked.wait()
-        broker.may.release()
-        while len(broker.sent) < 2:
-            await asyncio.sleep(0)
+        broker.answer()
+        second = await broker.sent()
 
-    assert [[each.sequence for each in sent.told()] for sent in broker.sent] == [[1], [2, 1]]
+    assert [[each.sequence for each in sent.told()] for sent in (first, second)] == [[1], [2, 1]]
 
 
 async def test_a_feed_with_nothing_to_say_beats_four_times_a_second() -> None:
     broker = Broker()
-    for _ in range(100):
-        broker.may.release()
     began = time.monotonic()
     async with running(Batcher("SOL/USD", broker, lambda: AT)):
-        while len(broker.sent) < 3:
-            await asyncio.sleep(0.01)
-    took = time.monotonic() - began
+        for _ in range(3):
+            assert (await broker.sent()).ticks == []
+            broker.answer()
 
-    assert [sent.ticks for sent in broker.sent] == [[], [], []]
-    assert took >= 0.7
+    assert time.monotonic() - began >= 0.7
 
 
 async def test_a_broker_that_is_away_costs_ticks_between_the_extremes_never_memory() -> None:
@@ -138,18 +134,12 @@ async def test_a_broker_that_is_away_costs_ticks_between_the_extremes_never_memo
     batcher = Batcher("SOL/USD", broker, lambda: AT, held_max=100)
     async with running(batcher):
         batcher.hear(tick("a", 1, 5))
-        await broker.asked.wait()
+        await broker.sent()
         for sequence in range(2, 10_000):
             batcher.hear(tick("a", sequence, 1_000 + sequence % 77))
-        broker.may.release()
-        while not broker.sent:
-            await asyncio.sleep(0)
-        await broker.asked.wait()
-        broker.may.release()
-        while len(broker.sent) < 2:
-            await asyncio.sleep(0)
+        broker.answer()
+        held = (await broker.sent()).told()
 
-    held = broker.sent[1].told()
     assert len(held) < 100
     assert batcher.conflated + len(held) == 9_998
     assert (min(t.value for t in held), max(t.value for t in held)) == (1_000, 1_076)
