@@ -28,7 +28,7 @@ from solana.rpc.jsonrpc import JsonRpcErrorCode, JsonRpcRequest
 from chain import wire
 from chain.reading import LandedTransaction, read_transaction
 from chain.settings import Endpoint, RpcSettings
-from chain.transactions import RecentBlockhash, signature_of
+from chain.transactions import RecentBlockhash, signature_of, without_signatures
 from chain.trouble import Garbled, NotKnown, RateLimited, RpcRefused, UnknownVersion, Unreachable
 from rooms.refusal import Impossible
 from rooms.units import Address, BlockHeight, Lamports, Signature, Slot, UnixMs
@@ -212,12 +212,15 @@ class Rpc:
         return Relay(self.name, None)
 
     async def simulate(self, raw: bytes) -> Simulation:
-        """Ask what a signed transaction would do, on the newest confirmed state."""
+        """Ask what a transaction would do, on the newest confirmed state.
+
+        The provider gets it without its signatures: what it does not have it cannot send on.
+        """
         reply = await self._ask(
             "simulateTransaction",
             [
-                _base64(raw),
-                {"encoding": "base64", "commitment": "confirmed", "sigVerify": True},
+                _base64(without_signatures(raw)),
+                {"encoding": "base64", "commitment": "confirmed", "sigVerify": False},
             ],
             wire.AtSlot[wire.Simulated],
         )

@@ -173,6 +173,13 @@ def signature_of(raw: bytes) -> Signature:
     return Signature(str(VersionedTransaction.from_bytes(raw).signatures[0]))
 
 
+def without_signatures(raw: bytes) -> bytes:
+    """Return a transaction with empty signatures: it can be simulated, and can never land."""
+    transaction = VersionedTransaction.from_bytes(raw)
+    empty = [SoldersSignature.default()] * len(transaction.signatures)
+    return bytes(VersionedTransaction.populate(transaction.message, empty))
+
+
 def _message(
     batch: Batch,
     blockhash: str,

@@ -1,4 +1,4 @@
-"""Lets `python -m cli` be the `rooms` command."""
+"""Main: lets `python -m cli` be the `rooms` command."""
 
 from cli.main import run
 

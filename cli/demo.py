@@ -46,6 +46,7 @@ from storage.connections import Connections, open_connections
 
 SETTLE_LIMIT_S: Final = 90.0
 ENDING_LIMIT_S: Final = 120.0
+STEER_LIMIT_S: Final = 30.0
 WIDE: Final = 140
 _COLOURS = {"Ann": "magenta", "Bo": "cyan", "Cy": "green", "Di": "yellow"}
 
@@ -114,10 +115,11 @@ async def play(
             sys.stdout.write(json.dumps(_facts(seed, tell, before, after, codes, faults)) + "\n")
         else:
             _show(console, before, after)
-        if faults:
-            raise DoesNotAddUpError("it does not add up: " + "; ".join(faults))
-        if not as_json:
-            console.print("\n[green]✔[/] the ledger equals the chain, to the lamport\n")
+    # Raised only when everything has stopped, so that it is the one line that is left.
+    if faults:
+        raise DoesNotAddUpError("it does not add up: " + "; ".join(faults))
+    if not as_json:
+        console.print("\n[green]✔[/] the ledger equals the chain, to the lamport\n")
 
 
 @dataclass(slots=True)
@@ -239,11 +241,20 @@ class World:
                 ending = "You won|You lost|came back"
                 if kill is None and len(endings[bet.feed]) == 1:
                     ending = _ending(endings[bet.feed][0], bet.side)
-                await self.actors[name].hear_of(codes[bet.feed], f"(?:{ending})", ENDING_LIMIT_S)
+                await self.actors[name].hear_of(codes[bet.feed], ending, ENDING_LIMIT_S)
 
     async def _steer(self, how: Steering) -> None:
         body = {"coin": how.feed.partition("/")[0], **how.facts}
-        (await self.venues.post(f"/{how.lever}", json=body)).raise_for_status()
+
+        async def steered() -> bool:
+            try:
+                (await self.venues.post(f"/{how.lever}", json=body)).raise_for_status()
+            except httpx.TransportError:
+                return False  # it is being started again
+            return True
+
+        if not await _until(steered, STEER_LIMIT_S, _never):
+            raise OSError("the sandbox venues cannot be steered")
 
 
 def _ending(outcome: Outcome, side: str) -> str:

@@ -204,7 +204,9 @@ async def _valkey(settings: Settings) -> Sequence[Finding]:
 
 async def _broker(settings: Settings) -> Sequence[Finding]:
     try:
-        await check_topics(settings.kafka)
+        await check_topics(
+            settings.kafka, partitions=settings.kafka_partitions, replicas=settings.kafka_replicas
+        )
     except (BrokerAway, TopicsDiffer) as trouble:
         return [Finding("broker", Grade.WRONG, str(trouble))]
     return [Finding("broker", Grade.GOOD, f"answers at {settings.kafka}, topics are as declared")]

@@ -37,7 +37,9 @@ async def migrate_all(settings: Settings) -> list[str]:
             if flag not in known:
                 embedded = settings.profile == "embedded"
                 await flags.change(connection, flag, open=embedded, reason="at the first start")
-    applied += await create_topics(settings.kafka)
+    applied += await create_topics(
+        settings.kafka, partitions=settings.kafka_partitions, replicas=settings.kafka_replicas
+    )
     return applied
 
 

@@ -101,7 +101,7 @@ async def run_worker_process(settings: Settings) -> None:
                 live=live,
                 producer=producer,
                 ends=ends,
-                partitions=topics.PARTITIONS,
+                partitions=settings.kafka_partitions,
                 clock=now_ms,
             ),
         )
@@ -112,7 +112,7 @@ async def run_worker_process(settings: Settings) -> None:
         await run_app(
             app,
             [
-                lambda: relay(connections, relay_producer),
+                lambda: relay(_dsn(settings), relay_producer),
                 lambda: sweep(claims),
                 lambda: watch(app, ends, places),
                 lambda: _forget(connections),
@@ -144,7 +144,7 @@ async def run_gateway_process(settings: Settings) -> None:
             GatewaySettings(
                 host=settings.gateway_host,
                 port=settings.gateway_port,
-                partitions=topics.PARTITIONS,
+                partitions=settings.kafka_partitions,
             ),
             connections=connections,
             bootstrap=settings.kafka,

@@ -9,9 +9,9 @@ Promises  an unknown ROOMS_* variable refuses to start, since a misspelt setting
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -25,6 +25,7 @@ from cli.ready import VARIABLE
 from rooms.room import RoomLimits
 from rooms.units import Lamports
 from rooms.withdrawal import WithdrawalLimits
+from streams.topics import PARTITIONS, REPLICAS
 
 PREFIX = "ROOMS_"
 _NOT_SETTINGS = frozenset({VARIABLE})
@@ -32,6 +33,11 @@ _NOT_SETTINGS = frozenset({VARIABLE})
 
 class BadSettings(Exception):
     """The settings cannot be used; the message says which and what to do."""
+
+
+def _version(given: object) -> object:
+    """Read the text of a variable, since a literal is only equal to itself."""
+    return int(given) if isinstance(given, str) and given in ("0", "1") else given
 
 
 class Settings(BaseSettings):
@@ -47,6 +53,10 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:8702/rooms")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:8703/0")
     kafka: str = "127.0.0.1:8704"
+    kafka_partitions: int = Field(default=PARTITIONS, ge=1)
+    """Of ticks and prices: as many workers as this can share them."""
+    kafka_replicas: int = Field(default=REPLICAS, ge=1)
+    """Copies of each topic."""
     solana_urls: tuple[str, ...] = ("http://127.0.0.1:8705", "http://127.0.0.1:8706")
     telegram_url: str = "https://api.telegram.org/bot"
     telegram_token: SecretStr = SecretStr("")
@@ -71,7 +81,7 @@ class Settings(BaseSettings):
     stakes_per_second: int = 1
     """What the signer allows; intake takes no bet that could not be signed and land in time."""
     landing_ms: int = 5_000
-    transaction_version: Literal[0, 1] = 1
+    transaction_version: Annotated[Literal[0, 1], BeforeValidator(_version)] = 1
 
 
 def read_settings() -> Settings:

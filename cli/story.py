@@ -5,6 +5,7 @@ Out       what the bot said to it, told on as it happens.
 Promises  everything goes through the real bot, by words and buttons; a wait is bounded.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rooms.room import room_from_code
 from sandbox.telegram.person import Message, Person
 
 WAIT_S: Final = 60.0
+LOOK_EVERY_S: Final = 0.3
 _CODE: Final = re.compile(r"room ([2-9a-hjkmnp-z]{5,13})")
 
 Tell = Callable[[str, str], None]
@@ -69,11 +71,22 @@ class Actor:
         self.tell(self.name, _first_line(told))
 
     async def hear_of(self, code: str, pattern: str, wait_s: float = WAIT_S) -> str:
-        """Wait for a notice about a room and return its first line."""
-        told = await self.person.expect(f"{pattern}.*{code}|{code}.*{pattern}", wait_s, after=0)
-        line = _line_with(told, pattern)
-        self.tell(self.name, line)
-        return line
+        """Wait for a notice about a room and return the line that says it.
+
+        Raises:
+            TimeoutError: when it was not said in time.
+        """
+        said = re.compile(f"(?:{pattern}).*{code}|{code}.*(?:{pattern})")
+        async with asyncio.timeout(wait_s):
+            while True:
+                # Several notices may have come as one message, so every line is looked at.
+                for message in await self.person.messages():
+                    for line in message.text.splitlines():
+                        if message.by_bot and said.search(line):
+                            told = " ".join(line.split())
+                            self.tell(self.name, told)
+                            return told
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def withdraw(self, sol: str, address: str) -> None:
         """Send SOL to an address outside and wait until it has landed."""
@@ -98,14 +111,6 @@ def code_of(told: Message) -> str:
         raise LookupError(f"no room is named in: {told.text}")
     assert room_from_code(found[1]) >= 0, "a code is a room's"
     return found[1]
-
-
-def _line_with(told: Message, pattern: str) -> str:
-    """Return the line that says it: several notices may have come as one message."""
-    for line in told.text.splitlines():
-        if re.search(pattern, line):
-            return " ".join(line.split())
-    return _first_line(told)
 
 
 def _first_line(told: Message) -> str:

@@ -21,6 +21,9 @@ from rooms.room import Comparator, Outcome, VoidReason, target_of_move
 from rooms.tick import Tick
 from rooms.units import Bps, UnixMs, Value
 
+SEQUENCE_KEPT_MS = 60_000
+"""A source that was silent for so long may begin its numbers anew; its ticks' age still counts."""
+
 GAP_KEPT_MS_MIN = 500
 """Shorter gaps can void nothing and are forgotten."""
 
@@ -189,7 +192,7 @@ class FeedLog:
             self._changes = 0
         for tick in ticks:
             known = self._newest.get(tick.source)
-            if known is not None and tick.sequence <= known.sequence:
+            if known is not None and _is_repeat(known, tick):
                 continue
             yield from self._pass_time(tick.at)
             self._newest[tick.source] = tick
@@ -340,3 +343,8 @@ class FeedLog:
 
 def _differ(one: Silence, other: Silence) -> bool:
     return (one.reason, one.agreeing, one.known) != (other.reason, other.agreeing, other.known)
+
+
+def _is_repeat(known: Tick, tick: Tick) -> bool:
+    """Say whether a source said this, or something later, already."""
+    return tick.sequence <= known.sequence and tick.at - known.at < SEQUENCE_KEPT_MS

@@ -22,8 +22,10 @@ PAUSE_MAX_S: Final = 1.0
 PASSING: Final = (
     OSError,
     TimeoutError,
-    # What a transaction raises when its connection was closed under it.
+    # What a transaction raises when its connection was closed under it, and a statement on a
+    # connection that the server has just ended.
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

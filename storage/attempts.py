@@ -153,9 +153,14 @@ async def live(connection: Connection) -> list[LiveAttempt]:
     ]
 
 
-async def note_sent(connection: Connection, attempts: Sequence[int]) -> None:
-    """Note the first time that attempts were handed to a provider."""
-    await connection.execute(SQL["note_sent"], list(attempts))
+async def begin_sending(connection: Connection, attempt: int) -> bool:
+    """Note that an attempt is about to be sent; say whether it may be."""
+    return await connection.fetchval(SQL["begin_sending"], attempt) is not None
+
+
+async def lock_unsent(connection: Connection, attempt: int) -> bool:
+    """Lock an attempt that nobody has begun to send; say whether it is one."""
+    return await connection.fetchval(SQL["lock_unsent"], attempt) is not None
 
 
 async def lock(connection: Connection, attempt: int) -> bool:

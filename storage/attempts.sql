@@ -56,8 +56,12 @@ RETURNING id;
 SELECT id, signature, raw, last_valid_height, context_slot, sent_at
 FROM attempts WHERE state = 'SIGNED' ORDER BY id;
 
--- note_sent(attempts) -> nothing
-UPDATE attempts SET sent_at = now_ms() WHERE id = ANY($1::bigint[]) AND sent_at IS NULL;
+-- begin_sending(attempt) -> the attempt, when it may be sent
+UPDATE attempts SET sent_at = coalesce(sent_at, now_ms()) WHERE id = $1 AND state = 'SIGNED'
+RETURNING id;
+
+-- lock_unsent(attempt) -> the attempt, when nobody has begun to send it
+SELECT id FROM attempts WHERE id = $1 AND state = 'SIGNED' AND sent_at IS NULL FOR UPDATE;
 
 -- lock(attempt) -> the attempt, when its fate is still open
 SELECT id, signature, fee_payer FROM attempts WHERE id = $1 AND state = 'SIGNED' FOR UPDATE;

@@ -48,6 +48,26 @@ async def open_connections(dsn: str, *, name: str, size_max: int = 8) -> AsyncIt
 
 
 @asynccontextmanager
+async def open_connection(dsn: str, *, name: str) -> AsyncIterator[Connection]:
+    """Open one connection that nobody else uses, for a lock or a listener that lives with it."""
+    connection = await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_LIMIT_S,
+        command_timeout=STATEMENT_LIMIT_MS / 1000,
+        server_settings={
+            "application_name": name,
+            "statement_timeout": str(STATEMENT_LIMIT_MS),
+            "idle_in_transaction_session_timeout": str(IDLE_LIMIT_MS),
+        },
+    )
+    try:
+        await _prepare(connection)
+        yield connection
+    finally:
+        await connection.close(timeout=CONNECT_LIMIT_S)
+
+
+@asynccontextmanager
 async def transaction(connections: Connections) -> AsyncIterator[Connection]:
     """Run the block in one transaction: all of it is written, or none of it."""
     async with connections.acquire() as connection, connection.transaction():

@@ -87,6 +87,7 @@ async def bell(connections: Connections) -> AsyncIterator[Bell]:
         try:
             yield hung
         finally:
-            connection.remove_termination_listener(hung.lose)
-            if not connection.is_closed():
+            # A connection that was lost has left the block already, and answers nothing more.
+            if not hung.is_lost:
+                connection.remove_termination_listener(hung.lose)
                 await connection.remove_listener(CHANNEL, hung.ring)

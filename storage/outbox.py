@@ -118,7 +118,10 @@ async def delete_sent(connection: Connection, *, kept_ms: int, limit: int) -> in
 
 @asynccontextmanager
 async def listening(connection: Connection) -> AsyncIterator[asyncio.Event]:
-    """Give a bell that rings whenever somebody has written here; clear it before reading."""
+    """Give a bell that rings whenever somebody has written here; clear it before reading.
+
+    The connection must be nobody else's: one of many that dies with a listener cannot go back.
+    """
     bell = asyncio.Event()
 
     def ring(*_: object) -> None:

@@ -367,7 +367,7 @@ CREATE TABLE attempts (                         -- one signing
     fee_payer text NOT NULL,
     memo text NOT NULL,
     signed_at bigint NOT NULL DEFAULT now_ms(),
-    sent_at bigint,                             -- first send
+    sent_at bigint,                             -- noted before the first send
     state text NOT NULL DEFAULT 'SIGNED'
         CHECK (state IN ('SIGNED', 'LANDED', 'REFUSED', 'LAPSED', 'CLOSED')),
     slot bigint,

@@ -18,7 +18,7 @@ import structlog
 
 from storage import outbox
 from storage.again import PASSING
-from storage.connections import Connection, Connections
+from storage.connections import Connection, open_connection
 from storage.outbox import Unsent
 
 log = structlog.get_logger()
@@ -62,10 +62,13 @@ class Patience:
     limit_s: float = 60.0
 
 
-async def relay(
-    connections: Connections, producer: Producer, *, patience: Patience | None = None
-) -> None:
+async def relay(dsn: str, producer: Producer, *, patience: Patience | None = None) -> None:
     """Send what the outbox holds, whenever it is this process' turn, until cancelled.
+
+    Args:
+        dsn: the database; the relay has a connection of its own, which holds the lock.
+        producer: the way to the broker.
+        patience: how long a broker that is away is waited for.
 
     Raises:
         BrokerAwayError: when the broker was away for longer than ``patience`` allows.
@@ -76,7 +79,7 @@ async def relay(
     while True:
         began = loop.time()
         try:
-            await _turn(connections, producer, waits)
+            await _turn(dsn, producer, waits)
             away_since = None
         except PASSING as trouble:
             # A lost connection has lost the lead too: ask for both anew.
@@ -88,9 +91,9 @@ async def relay(
         await asyncio.sleep(LEAD_POLL_S)
 
 
-async def _turn(connections: Connections, producer: Producer, patience: Patience) -> None:
+async def _turn(dsn: str, producer: Producer, patience: Patience) -> None:
     """Lead for as long as the connection lives; return at once when somebody else does."""
-    async with connections.acquire() as connection:
+    async with open_connection(dsn, name="relay") as connection:
         if not await outbox.try_lead(connection):
             return
         log.info("relay_leads")

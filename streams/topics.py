@@ -2,14 +2,18 @@
 
 In        where the broker is, how many partitions and copies this installation wants.
 Out       topics on the broker; the partition that a feed's log lies in.
-Promises  nothing else makes a topic; one that is there otherwise than declared is a clear error.
+Promises  nothing else makes a topic; one that is there otherwise than declared is a clear error;
+          none grows for ever: each is cut by age, a segment at a time; with three copies or more
+          all but one of them must have a message before it is answered.
 Why       a log's order is a partition's order: were a topic made by accident with other partitions,
           or without the broker's own times, rooms would be decided by another log.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -38,9 +42,18 @@ EVENTS: Final = "events"
 PARTITIONS: Final = 8
 """Of ticks and prices, unless a setting says otherwise."""
 
+REPLICAS: Final = 1
+"""Copies of each topic, unless a setting says otherwise."""
+
 WAKE_PARTITIONS: Final = 4
 ANSWER_LIMIT_MS: Final = 10_000
+SHOWN_LIMIT_S: Final = 20.0
+"""How long after it has made a topic a cluster may take to show it."""
+
+_LOOK_EVERY_S: Final = 0.05
 _HOUR_MS: Final = 3_600_000
+_SEGMENT_BYTES: Final = 32 * 2**20
+_WAKE_SEGMENT_BYTES: Final = 4 * 2**20
 _TIMESTAMP_TYPE: Final = "message.timestamp.type"
 
 log = structlog.get_logger()
@@ -65,27 +78,37 @@ class Topic:
     name: str
     partitions: int
     retention_ms: int
+    replicas: int = REPLICAS
+    segment_bytes: int = _SEGMENT_BYTES
     by_append_time: bool = False
-    configs: Mapping[str, str] = field(default_factory=dict)
 
-    def all_configs(self) -> dict[str, str]:
+    def configs(self) -> dict[str, str]:
         """Return what the broker is told about it."""
         return {
             "retention.ms": str(self.retention_ms),
+            # Only whole segments are cut, and the newest never: a small one keeps little for long.
+            "segment.bytes": str(self.segment_bytes),
             "cleanup.policy": "delete",
+            "min.insync.replicas": str(max(1, self.replicas - 1)),
             _TIMESTAMP_TYPE: "LogAppendTime" if self.by_append_time else "CreateTime",
-            **self.configs,
         }
 
 
-def declared(partitions: int = PARTITIONS) -> tuple[Topic, ...]:
-    """Return every topic, with so many partitions for ticks and prices."""
-    wake_ups = (BETS, SETTLEMENTS, WITHDRAWALS, OPENINGS, CUSTODY)
+def declared(partitions: int = PARTITIONS, replicas: int = REPLICAS) -> tuple[Topic, ...]:
+    """Return every topic: so many partitions for ticks and prices, so many copies of each."""
+    day_ms = 24 * _HOUR_MS
+    make = partial(Topic, replicas=replicas)
+    wake_up = partial(
+        make,
+        partitions=WAKE_PARTITIONS,
+        retention_ms=_HOUR_MS,
+        segment_bytes=_WAKE_SEGMENT_BYTES,
+    )
     return (
-        Topic(name=TICKS, partitions=partitions, retention_ms=24 * _HOUR_MS, by_append_time=True),
-        Topic(name=PRICES, partitions=partitions, retention_ms=_HOUR_MS),
-        *(Topic(name=name, partitions=WAKE_PARTITIONS, retention_ms=_HOUR_MS) for name in wake_ups),
-        Topic(name=EVENTS, partitions=WAKE_PARTITIONS, retention_ms=24 * _HOUR_MS),
+        make(name=TICKS, partitions=partitions, retention_ms=day_ms, by_append_time=True),
+        make(name=PRICES, partitions=partitions, retention_ms=_HOUR_MS),
+        *(wake_up(name=name) for name in (BETS, SETTLEMENTS, WITHDRAWALS, OPENINGS, CUSTODY)),
+        make(name=EVENTS, partitions=WAKE_PARTITIONS, retention_ms=day_ms),
     )
 
 
@@ -96,23 +119,26 @@ def partition_of(feed: str, partitions: int) -> int:
 
 
 async def create_topics(
-    bootstrap: str, *, partitions: int = PARTITIONS, replicas: int = 1
+    bootstrap: str, *, partitions: int = PARTITIONS, replicas: int = REPLICAS
 ) -> list[str]:
     """Make the topics that are missing and return their names.
 
     Raises:
-        TopicsDiffer: when one is there with other partitions or other timestamps.
+        TopicsDiffer: when one is there with other partitions, fewer copies or other timestamps.
         BrokerAway: when the broker cannot be reached or refuses.
     """
+    topics = declared(partitions, replicas)
     async with _admin(bootstrap) as admin:
-        made = [
-            topic.name for topic in declared(partitions) if await _create(admin, topic, replicas)
-        ]
-        await _check(admin, declared(partitions))
+        made = [topic.name for topic in topics if await _create(admin, topic)]
+        if made:
+            await _until_shown(admin, topics)
+        await _check(admin, topics)
         return made
 
 
-async def check_topics(bootstrap: str, *, partitions: int = PARTITIONS) -> None:
+async def check_topics(
+    bootstrap: str, *, partitions: int = PARTITIONS, replicas: int = REPLICAS
+) -> None:
     """Compare what is on the broker with what is declared.
 
     Raises:
@@ -120,34 +146,60 @@ async def check_topics(bootstrap: str, *, partitions: int = PARTITIONS) -> None:
         BrokerAway: when the broker cannot be reached or refuses.
     """
     async with _admin(bootstrap) as admin:
-        await _check(admin, declared(partitions))
+        await _check(admin, declared(partitions, replicas))
 
 
-async def _create(admin: AIOKafkaAdminClient, topic: Topic, replicas: int) -> bool:
-    wanted = NewTopic(topic.name, topic.partitions, replicas, topic_configs=topic.all_configs())
+async def _create(admin: AIOKafkaAdminClient, topic: Topic) -> bool:
+    wanted = NewTopic(topic.name, topic.partitions, topic.replicas, topic_configs=topic.configs())
     answer: Any = await admin.create_topics([wanted], timeout_ms=ANSWER_LIMIT_MS)
     for _, code, *why in answer.topic_errors:
         if code == TopicAlreadyExistsError.errno:
             return False
         if code:
             raise for_code(code)(f"topic {topic.name} cannot be made: {why[0] if why else code}")
-    log.info("topic_made", topic=topic.name, partitions=topic.partitions)
+    log.info("topic_made", topic=topic.name, partitions=topic.partitions, replicas=topic.replicas)
     return True
 
 
+async def _until_shown(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
+    """Wait until every partition has a leader: a cluster answers before its brokers know."""
+    try:
+        async with asyncio.timeout(SHOWN_LIMIT_S):
+            while not await _are_shown(admin, topics):  # noqa: ASYNC110 - a cluster tells nobody
+                await asyncio.sleep(_LOOK_EVERY_S)
+    except TimeoutError:
+        log.warning("topics_not_shown", limit_s=SHOWN_LIMIT_S)
+
+
+async def _are_shown(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> bool:
+    return all(
+        not each["error_code"]
+        and each["partitions"]
+        and all(not partition["error_code"] for partition in each["partitions"])
+        for each in await admin.describe_topics([topic.name for topic in topics])
+    )
+
+
 async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
-    found = {
-        each["topic"]: len(each["partitions"])
+    found: dict[str, list[dict[str, Any]]] = {
+        each["topic"]: each["partitions"]
         for each in await admin.describe_topics([topic.name for topic in topics])
         if not each["error_code"]
     }
     for topic in topics:
         if topic.name not in found:
             raise TopicsDiffer(f"topic {topic.name} is missing: run `rooms migrate`")
-        if found[topic.name] != topic.partitions:
+        partitions = len(found[topic.name])
+        if partitions != topic.partitions:
             raise TopicsDiffer(
-                f"topic {topic.name} has {found[topic.name]} partitions, not {topic.partitions}: "
-                f"set the partitions to {found[topic.name]}, or stop everything and delete it"
+                f"topic {topic.name} has {partitions} partitions, not {topic.partitions}: "
+                f"set the partitions to {partitions}, or stop everything and delete it"
+            )
+        copies = min(len(partition["replicas"]) for partition in found[topic.name])
+        if copies < topic.replicas:
+            raise TopicsDiffer(
+                f"topic {topic.name} has {copies} copies, not {topic.replicas}: give it more with "
+                f"Kafka's own tools, or set the replicas to {copies}"
             )
     by_append_time = [topic for topic in topics if topic.by_append_time]
     for name, stamped in (await _timestamp_types(admin, by_append_time)).items():

@@ -63,7 +63,11 @@ def batches(due: Sequence[DueTransfer], transfers_max: int) -> Iterator[list[Due
 
 
 async def send_first(custody: Custody, attempt: LiveAttempt) -> None:
-    """Simulate an attempt; send it when it would land, else close it, never to be sent."""
+    """Simulate an attempt; send it when it would land, else close it, never to be sent.
+
+    Two rounds may do this at once, and what one of them has sent looks refused to the other. So the
+    row decides: it is noted as sent before it is, and only what was never sent can be closed.
+    """
     try:
         simulated = await custody.providers.first(lambda rpc: rpc.simulate(attempt.raw))
     except NotKnown as trouble:
@@ -71,18 +75,22 @@ async def send_first(custody: Custody, attempt: LiveAttempt) -> None:
         log.warning("simulation waits", signature=attempt.signature, why=str(trouble))
         return
     if simulated.error is None:
-        await send(custody, [attempt])
+        async with custody.connections.acquire() as connection:
+            may_be_sent = await attempts.begin_sending(connection, attempt.id)
+        if may_be_sent:
+            await send(custody, [attempt])
         return
-    log.warning("simulation refused", signature=attempt.signature, error=simulated.error)
     async with transaction(custody.connections) as connection:
-        if await attempts.lock(connection, attempt.id):
-            open_transfers = await attempts.transfers_of(connection, attempt.id)
-            await attempts.finish(connection, attempt.id, "CLOSED", error=simulated.error)
-            await releases.follow_simulation(connection, open_transfers)
+        if not await attempts.lock_unsent(connection, attempt.id):
+            return
+        open_transfers = await attempts.transfers_of(connection, attempt.id)
+        await attempts.finish(connection, attempt.id, "CLOSED", error=simulated.error)
+        await releases.follow_simulation(connection, open_transfers)
+    log.warning("simulation refused", signature=attempt.signature, error=simulated.error)
 
 
 async def send(custody: Custody, live: Sequence[LiveAttempt]) -> None:
-    """Hand attempts' bytes to every provider; what they answer is no fate."""
+    """Hand the bytes of attempts that were noted as sent to every provider; no answer is a fate."""
     for attempt in live:
         relays = await custody.providers.send(attempt.raw)
         for relay in relays:
@@ -93,10 +101,6 @@ async def send(custody: Custody, live: Sequence[LiveAttempt]) -> None:
                     provider=relay.provider,
                     why=relay.refused,
                 )
-    fresh = [attempt.id for attempt in live if attempt.sent_at is None]
-    if fresh:
-        async with custody.connections.acquire() as connection:
-            await attempts.note_sent(connection, fresh)
 
 
 async def resend(custody: Custody) -> int:

@@ -32,7 +32,7 @@ from streams.log_ends import LogEnds, open_log_ends
 from streams.prices import PriceDeps, Pricing, attach_prices
 from streams.producer import open_producer
 from streams.topics import PRICES, TICKS, partition_of
-from tests.kafka import Clock, Kafka
+from tests.kafka import Clock, Place
 
 FEED = "SOL/USD"
 SCALE = 8
@@ -251,7 +251,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(dsn: str, redis_url: str, kafka: Kafka) -> AsyncIterator[Stage]:
+async def stage(dsn: str, redis_url: str, kafka: Place) -> AsyncIterator[Stage]:
     """Open everything."""
     bootstrap = kafka.bootstrap
     async with (

@@ -123,6 +123,8 @@ async def test_who_blocks_us_unseen_is_noted(town: Town) -> None:
     await town.tell(deposit(ann, SOL))
     await town.until("SELECT blocked FROM users")
     assert await town.place.value("SELECT count(*) FROM notices WHERE told_at IS NULL") == 1
+    async with town.place.connections.acquire() as connection:
+        assert await notices.due(connection, 10, but=[]) == []
 
 
 async def test_a_chat_that_must_wait_holds_up_no_other(town: Town) -> None:

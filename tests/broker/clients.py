@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.errors import GroupLoadInProgressError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
@@ -37,7 +38,17 @@ async def new_topic(bootstrap: str, partitions: int = 1, **configs: str) -> str:
             [NewTopic(name, partitions, 1, topic_configs=dotted)]
         )
     assert answer.topic_errors[0][1] == 0, answer
+    await until_led(bootstrap, [name])
     return name
+
+
+async def until_led(bootstrap: str, topics: Sequence[str]) -> None:
+    """Wait until a leader serves every partition: a cluster answers before its brokers know."""
+    async with consuming(bootstrap, request_timeout_ms=PATIENCE_SECONDS * 1_000) as consumer:
+        for topic in topics:
+            while not (partitions := consumer.partitions_for_topic(topic)):
+                await consumer.topics()
+            await consumer.end_offsets([TopicPartition(topic, each) for each in partitions])
 
 
 def new_group() -> str:
@@ -141,7 +152,12 @@ async def produce_raw(
 async def new_producer_id(connection: AIOKafkaConnection) -> int:
     # None is what an idempotent producer without transactions sends.
     request = InitProducerIdRequest(cast(str, None), 1_000)
-    answer = await connection.send(request)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        answer = await connection.send(request)
+        while for_code(answer.error_code) is GroupLoadInProgressError:
+            # A broker that has just started fetches its numbers first.
+            await asyncio.sleep(0.05)
+            answer = await connection.send(request)
     assert answer.error_code == 0
     return int(answer.producer_id)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from solders.transaction import VersionedTransaction
 
 from chain.keystore import Keystore
 from chain.rpc import Rpc
@@ -254,7 +255,10 @@ ANA = address(keypair(11).pubkey())
         (lambda rpc: rpc.signatures_for(ANA, limit=1), [{"signature": "x", "slot": 1}]),
         (lambda rpc: rpc.rent_minimum(), None),
         (lambda rpc: rpc.transaction(SIGNATURE), []),
-        (lambda rpc: rpc.simulate(b""), {"context": {"slot": 1}, "value": None}),
+        (
+            lambda rpc: rpc.simulate(bytes(VersionedTransaction.default())),
+            {"context": {"slot": 1}, "value": None},
+        ),
         (lambda rpc: rpc.block_time(Slot(1)), 10**13),
     ],
 )

@@ -51,7 +51,7 @@ def document(name: str) -> str:
 
 
 def rows(text: str, heading: str | None = None) -> list[list[str]]:
-    """Return the cells of every table row under ``heading``, or of the whole text, without heads."""
+    """Return the cells of each table row under ``heading`` or in the whole text, without heads."""
     if heading is not None:
         after = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]
         text = re.split(r"^#+ ", after, maxsplit=1, flags=re.MULTILINE)[0]

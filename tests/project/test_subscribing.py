@@ -1,4 +1,4 @@
-"""What `docs/subscribing.md` says is what the gateway's own readers take and what a client hears."""
+"""What `docs/subscribing.md` shows is what the gateway reads and writes, and a client hears."""
 
 import json
 from collections.abc import AsyncIterator, Callable

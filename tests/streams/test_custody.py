@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -15,8 +15,8 @@ from chain.settings import ChainSettings, DepositSettings, Endpoint, FeeSettings
 from rooms import ledger
 from rooms.units import Address, Lamports
 from sandbox.solana.serve import RunningSolana, SolanaSettings, running_solana
+from storage import attempts, plans
 from storage import ledger as ledger_rows
-from storage import plans
 from storage.connections import Connections, transaction
 from storage.flags import Flag, change
 from streams.addresses import ensure_operator, give_addresses
@@ -25,7 +25,7 @@ from streams.deposits import post_deposits
 from streams.receipts import post_fates
 from streams.releases import release_overdue
 from streams.seals import seal_due
-from streams.transfers import sign_due
+from streams.transfers import send_first, sign_due
 
 SOL = 1_000_000_000
 CHEAP = PassphraseCost(memory_kib=64, rounds=1, lanes=1)
@@ -295,3 +295,21 @@ async def test_two_rounds_at_once_sign_a_transfer_once(world: World) -> None:
     await asyncio.gather(*(sign_due(world.custody) for _ in range(4)))
 
     assert await world.value("SELECT count(*) FROM attempts") == 1
+
+
+async def test_what_was_sent_is_never_closed_when_a_second_round_finds_it_landed(
+    world: World,
+) -> None:
+    await people(world, 3 * SOL)
+    await room(world, cut_in_ms=60_000)
+    await stake(world, 1, "YES", 3 * SOL)
+    await sign_due(world.custody)
+    async with world.connections.acquire() as connection:
+        (sent,) = await attempts.live(connection)
+    world.solana.control.advance(2)
+
+    # The second round read the row before the first one noted that it was sent.
+    await send_first(world.custody, replace(sent, sent_at=None))
+
+    assert await world.value("SELECT state FROM attempts") == "SIGNED"
+    assert await world.value("SELECT state FROM transfers") == "ATTEMPTED"

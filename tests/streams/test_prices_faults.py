@@ -50,7 +50,9 @@ async def other_place(
     admin = await asyncpg.connect(postgres.dsn())
     try:
         await admin.execute(f"CREATE DATABASE other_place TEMPLATE {TEMPLATE}")
-        async with stage(postgres.dsn("other_place"), f"{redis_url[:-1]}15", kafka) as made:
+        async with stage(
+            postgres.dsn("other_place"), f"{redis_url.rpartition('/')[0]}/15", kafka
+        ) as made:
             made.group = "another-group"
             yield made
         await admin.execute("DROP DATABASE other_place WITH (FORCE)")

@@ -15,7 +15,7 @@ from rooms.event import Event, Kind
 from rooms.units import UnixMs
 from sandbox.broker.serve import BrokerSettings, running_broker
 from storage import outbox
-from storage.connections import Connections, open_connections, transaction
+from storage.connections import Connections, transaction
 from storage.outbox import Unsent
 from streams.producer import KafkaProducer
 from streams.relay import BrokerAwayError, Message, Patience, messages_of, relay, relay_batch
@@ -68,11 +68,9 @@ async def tell(connections: Connections, *kinds: Kind) -> None:
 
 
 @asynccontextmanager
-async def relaying(
-    connections: Connections, producer: Recorder | KafkaProducer
-) -> AsyncIterator[None]:
+async def relaying(dsn: str, producer: Recorder | KafkaProducer) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(relay(connections, producer, patience=HASTE))
+        task = tasks.create_task(relay(dsn, producer, patience=HASTE))
         yield
         task.cancel()
 
@@ -132,6 +130,7 @@ async def test_a_row_that_commits_late_is_numbered_after_those_that_were_there(
 
 async def test_numbers_have_no_gaps_whoever_tells_and_however_often_the_broker_is_away(
     place: Place,
+    dsn: str,
 ) -> None:
     broker = Recorder(failures=5)
 
@@ -144,7 +143,7 @@ async def test_numbers_have_no_gaps_whoever_tells_and_however_often_the_broker_i
                         raise ZeroDivisionError
             await tell(place.connections, Kind.ROOM_LOCKED)
 
-    async with relaying(place.connections, broker), asyncio.TaskGroup() as tasks:
+    async with relaying(dsn, broker), asyncio.TaskGroup() as tasks:
         for _ in range(5):
             tasks.create_task(talk())
         await broker.until(100)
@@ -181,33 +180,31 @@ async def test_what_the_broker_did_not_answer_for_is_sent_again_under_its_number
     assert broker.numbers() == [1, 2]
 
 
-async def test_a_broker_that_stays_away_ends_the_process(place: Place) -> None:
+async def test_a_broker_that_stays_away_ends_the_process(place: Place, dsn: str) -> None:
     await tell(place.connections, Kind.ROOM_LOCKED)
     async with asyncio.timeout(10):
         with pytest.raises(BrokerAwayError, match="nobody answers"):
-            await relay(place.connections, Recorder(failures=1_000), patience=HASTE)
+            await relay(dsn, Recorder(failures=1_000), patience=HASTE)
 
 
 async def test_one_relay_leads_and_another_takes_over(place: Place, dsn: str) -> None:
     first, second = Recorder(), Recorder()
-    async with open_connections(dsn, name="second") as others, relaying(others, second):
-        async with relaying(place.connections, first):
+    second.changed = first.changed
+    async with relaying(dsn, second):
+        async with relaying(dsn, first):
             # Whoever leads, one of them sends all.
             await tell(place.connections, Kind.ROOM_LOCKED)
-            async with asyncio.timeout(10):
-                await asyncio.wait(
-                    [asyncio.create_task(each.until(1)) for each in (first, second)],
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+            async with asyncio.timeout(10), first.changed:
+                await first.changed.wait_for(lambda: first.sent or second.sent)
             assert not (first.sent and second.sent)
         await tell(place.connections, Kind.ROOM_PAID)
         await second.until(1 if first.sent else 2)
     assert sorted(first.numbers() + second.numbers()) == [1, 2]
 
 
-async def test_a_relay_whose_connection_is_killed_leads_anew(place: Place) -> None:
+async def test_a_relay_whose_connection_is_killed_leads_anew(place: Place, dsn: str) -> None:
     broker = Recorder()
-    async with relaying(place.connections, broker):
+    async with relaying(dsn, broker):
         await tell(place.connections, Kind.ROOM_LOCKED)
         await broker.until(1)
         await place.do(
@@ -267,14 +264,14 @@ async def sending(bootstrap: str, answer_limit_s: float = 5.0) -> AsyncIterator[
 
 
 async def test_through_a_broker_everything_arrives_in_the_order_of_its_key(
-    place: Place, tmp_path: Path
+    place: Place, dsn: str, tmp_path: Path
 ) -> None:
     async with running_broker(BrokerSettings(data_dir=tmp_path)) as broker:
         bootstrap = f"127.0.0.1:{broker.port}"
         await create_topics(bootstrap, partitions=2)
         async with (
             sending(bootstrap) as producer,
-            relaying(place.connections, producer),
+            relaying(dsn, producer),
             reading(bootstrap) as consumer,
         ):
             for room in range(30):

@@ -1,4 +1,4 @@
-"""Kafka for tests: our own broker with our topics, one a test.
+"""Kafka for tests: a broker with our topics, one a test; ours unless a test asks for the real one.
 
 Out       `kafka`: the broker and its address.
 """
@@ -26,16 +26,19 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Kafka:
-    """A running broker with our topics, and the clock by which it stamps messages."""
+class Place:
+    """Where a broker is that has our topics, and the clock that tests judge it by."""
 
-    broker: Broker
+    bootstrap: str
     clock: Clock
     partitions: int = PARTITIONS
 
-    @property
-    def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.broker.port}"
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka(Place):
+    """Our own broker, which stamps messages by the clock and does what a test tells it."""
+
+    broker: Broker
 
 
 @pytest_asyncio.fixture
@@ -43,6 +46,6 @@ async def kafka(tmp_path: Path) -> AsyncIterator[Kafka]:
     clock = Clock()
     settings = BrokerSettings(data_dir=tmp_path / "broker")
     async with running_broker(settings, clock) as broker:
-        made = Kafka(broker, clock)
+        made = Kafka(f"127.0.0.1:{broker.port}", clock, broker=broker)
         await create_topics(made.bootstrap, partitions=made.partitions)
         yield made
