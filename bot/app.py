@@ -19,8 +19,8 @@ import telegram
 from telegram import error as telegram_error
 from telegram.request import HTTPXRequest
 
+from bot.acts import MENU
 from bot.bell import Bell
-from bot.dispatch import MENU
 from bot.handling import Handling
 from bot.intake import Intake, poll, serve_webhook, until_reached
 from bot.settings import BotSettings

@@ -5,7 +5,7 @@ Out       rows of keys; tokens are given to them later, when they are written do
 Promises  pure; YES is green and NO is red wherever they stand; no row is wider than a phone.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import unescape
 from typing import TypeAlias
@@ -13,21 +13,12 @@ from urllib.parse import quote
 
 from bot import actions
 from bot.actions import Action
-from bot.conversation import Step
 from bot.phrases import words
-from rooms.room import Comparator, RoomLimits, Side, State, room_code
+from rooms.room import Side, State, room_code
 from rooms.units import Lamports, UnixMs
 from storage.cards import RoomCard
 
 STAKES = (Lamports(100_000_000), Lamports(500_000_000), Lamports(1_000_000_000))
-MOVES_BPS = (50, 100, 200, 500)
-LENGTHS_MS = tuple(
-    1_000 * seconds
-    for seconds in (
-        20, 30, 60, 120, 300, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400, 604_800, 2_592_000,
-    )
-)  # fmt: skip
-LENGTHS_SHOWN = 8
 LIST_PAGE = 6
 LONG_PAGE = 8
 
@@ -165,76 +156,6 @@ def cancel() -> Keys:
     return [[CANCEL]]
 
 
-def feeds(names: Iterable[str]) -> Keys:
-    """Offer feeds."""
-    keys = [Key(name, actions.ChooseFeed(feed=name)) for name in names]
-    return [*_rows(keys, 2), [CANCEL]]
-
-
-def moves() -> Keys:
-    """Offer moves, up and down."""
-    return [
-        [
-            Key(
-                f"{'📈' if sign > 0 else '📉'} {words.move(comparator, size)}",
-                actions.ChooseMove(move_bps=sign * size),
-            )
-            for sign, comparator in ((1, Comparator.UP), (-1, Comparator.DOWN))
-        ]
-        for size in MOVES_BPS
-    ] + [[_change("⬅️ Feed", Step.FEED), CANCEL]]
-
-
-def offer_move(move_bps: int | None, move_text: str, value: int, value_text: str) -> Keys:
-    """Offer the move that a value is now, first; then the value itself."""
-    rows = [[Key(f"📌 Keep {value_text}", actions.ChooseValue(value=value))]]
-    if move_bps is not None:
-        take = Key(f"✅ Use {move_text}", actions.ChooseMove(move_bps=move_bps), style="success")
-        rows.insert(0, [take])
-    return [*rows, [_change("⬅️ Back", Step.TARGET), CANCEL]]
-
-
-def locks(limits: RoomLimits) -> Keys:
-    """Offer times for bets to stay open."""
-    longest = limits.span_ms_max - limits.watch_ms
-    offered = [ms for ms in LENGTHS_MS if limits.open_ms_min <= ms < longest][:LENGTHS_SHOWN]
-    keys = [Key(words.length(ms), actions.ChooseLock(ms=ms)) for ms in offered]
-    return [*_rows(keys, 4), [_change("⬅️ Target", Step.TARGET), CANCEL]]
-
-
-def deadlines(least_ms: int, limits: RoomLimits) -> Keys:
-    """Offer times for a room to end, all of them after the watch has started."""
-    offered = [ms for ms in LENGTHS_MS if least_ms <= ms <= limits.span_ms_max][:LENGTHS_SHOWN]
-    keys = [Key(words.length(ms), actions.ChooseDeadline(ms=ms)) for ms in offered]
-    return [*_rows(keys, 4), [_change("⬅️ Lock", Step.LOCK), CANCEL]]
-
-
-def stake_limits(limits: RoomLimits) -> Keys:
-    """Offer stake limits."""
-    least, most = limits.stake_lamports_min, limits.stake_lamports_max
-    pairs = [(least, most), (Lamports(100_000_000), most), (least, Lamports(1_000_000_000))]
-    keys = [
-        Key(
-            f"{words.sol(low)} – {words.sol(high)}",
-            actions.ChooseLimits(least=low, most=high),
-        )
-        for low, high in dict.fromkeys(pairs)
-        if least <= low <= high <= most
-    ]
-    return [*_rows(keys, 1), [_change("⬅️ Back", Step.REVIEW), CANCEL]]
-
-
-def review_room(order: actions.OpenRoom, *, long_shot: bool) -> Keys:
-    """Offer to open a room as it was shown, or to change a part of it."""
-    text = "⚠️ Open it all the same" if long_shot else "✅ Open the room"
-    return [
-        [Key(text, order, style=None if long_shot else "success")],
-        [_change("✏️ Target", Step.TARGET), _change("✏️ Lock", Step.LOCK)],
-        [_change("✏️ Deadline", Step.DEADLINE), _change("✏️ Stake limits", Step.LIMITS)],
-        [CANCEL],
-    ]
-
-
 def wallet(address: str | None) -> Keys:
     """Lead into and out of a wallet."""
     return [
@@ -301,14 +222,6 @@ def invite_link(username: str, user: int) -> str:
 
 def _room_key(nth: int, card: RoomCard) -> str:
     return f"{nth}. {unescape(words.title(card.room, card.unit))}"
-
-
-def _change(text: str, step: Step) -> Key:
-    return Key(text, actions.ChangeStep(step=step))
-
-
-def _rows(keys: Sequence[Key], width: int) -> list[list[Key]]:
-    return [list(keys[at : at + width]) for at in range(0, len(keys), width)]
 
 
 def _pages(page: int, turn: Callable[[int], Action], *, more: bool) -> list[Key]:

@@ -117,7 +117,7 @@ class Handling:
         log.error("update_failed", update=update.id, why=reason, trace=trace)
         async with transaction(self._connections) as connection:
             attempts = await updates.note_failure(connection, update.id, reason)
-            if attempts < self._place.settings.tries_max:
+            if attempts is None or attempts < self._place.settings.tries_max:
                 return []
             payload = msgspec.json.encode(update.payload).decode()
             await set_aside(connection, f"updates/{update.id}", payload, reason)

@@ -27,7 +27,7 @@ from starlette.routing import Route
 from telegram import error as telegram_error
 
 from bot.bell import Bell
-from bot.redaction import storable
+from bot.redaction import ID_END, storable
 from bot.settings import WebhookSettings
 from storage import updates
 from storage.connections import Connections
@@ -93,9 +93,8 @@ async def poll(bot: telegram.Bot, intake: Intake, poll_s: int, ready: Callable[[
             await asyncio.sleep(pause_s)
             continue
         failures = 0
-        await intake.keep(received)
-        if received:
-            offset = max(update["update_id"] for update in received) + 1
+        await intake.keep([update for update in received if _is_update(update)])
+        offset = max([offset, *(update["update_id"] + 1 for update in received)])
         if not told:
             told = True
             ready()
@@ -166,10 +165,15 @@ class _Server(uvicorn.Server):
 
 
 def _update(body: Any) -> Update:  # noqa: ANN401 - whatever came over the wire
-    if not isinstance(body, dict) or type(body.get("update_id")) is not int:
+    if not _is_update(body):
         raise ValueError("an update is an object with a number")
     person, kept = storable(body)
     return Update(body["update_id"], person, kept)
+
+
+def _is_update(body: Any) -> bool:  # noqa: ANN401 - whatever came over the wire
+    number = body.get("update_id") if isinstance(body, dict) else None
+    return type(number) is int and 0 <= number < ID_END
 
 
 async def until_reached(call: Callable[[], Awaitable[Any]]) -> None:

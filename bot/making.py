@@ -10,7 +10,7 @@ from html import unescape
 
 import msgspec
 
-from bot import actions, buttons, typed
+from bot import actions, buttons, making_buttons, typed
 from bot.conversation import Draft, MakingRoom, Step
 from bot.estimates import is_long_shot
 from bot.phrases import making as phrases
@@ -143,20 +143,22 @@ async def _ask(turn: Turn, draft: Draft, step: Step | None = None) -> None:
     await turn.begin(MakingRoom(step=step, draft=draft))
     if step is Step.FEED or draft.feed is None:
         known = await feeds.every(turn.connection)
-        turn.show(phrases.ask_feed(known), buttons.feeds(known))
+        turn.show(phrases.ask_feed(known), making_buttons.feeds(known))
         return
     feed = await _feed(turn, draft.feed)
     match step:
         case Step.TARGET:
             live = await turn.price(feed.name)
-            turn.show(phrases.ask_target(draft, feed, live, turn.now), buttons.moves())
+            turn.show(phrases.ask_target(draft, feed, live, turn.now), making_buttons.moves())
         case Step.LOCK:
-            turn.show(phrases.ask_lock(draft, feed, limits), buttons.locks(limits))
+            turn.show(phrases.ask_lock(draft, feed, limits), making_buttons.locks(limits))
         case Step.DEADLINE:
             least = _deadline_ms_min(turn, draft.lock_in_ms or 0)
-            turn.show(phrases.ask_deadline(draft, feed, least), buttons.deadlines(least, limits))
+            turn.show(
+                phrases.ask_deadline(draft, feed, least), making_buttons.deadlines(least, limits)
+            )
         case Step.LIMITS:
-            turn.show(phrases.ask_limits(draft, feed, limits), buttons.stake_limits(limits))
+            turn.show(phrases.ask_limits(draft, feed, limits), making_buttons.stake_limits(limits))
 
 
 async def _typed_value(turn: Turn, draft: Draft, text: str) -> None:
@@ -173,7 +175,7 @@ async def _typed_value(turn: Turn, draft: Draft, text: str) -> None:
     shown = unescape(words.value(target, feed.scale, feed.unit))
     turn.show(
         phrases.offer_move(draft, feed, target, price_now, bps),
-        buttons.offer_move(bps if fits else None, step, target, shown),
+        making_buttons.offer_move(bps if fits else None, step, target, shown),
     )
 
 
@@ -204,7 +206,7 @@ async def _review(turn: Turn, draft: Draft) -> None:
     long_shot = is_long_shot(chance)
     turn.show(
         phrases.review(room, feed, chance, before_watch, weights, long_shot=long_shot),
-        buttons.review_room(order, long_shot=long_shot),
+        making_buttons.review_room(order, long_shot=long_shot),
     )
 
 

@@ -11,6 +11,8 @@ import re
 from typing import Any, Final
 
 MARK: Final = "rooms_secret"
+ID_END: Final = 2**52
+"""Telegram's ids have at most 52 bits."""
 
 _BASE58_KEY: Final = re.compile(
     r"(?<![1-9A-HJ-NP-Za-km-z])[1-9A-HJ-NP-Za-km-z]{87,88}(?![1-9A-HJ-NP-Za-km-z])"
@@ -40,7 +42,7 @@ def is_secret(text: str) -> bool:
 
 def storable(update: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Return who an update is from, and what of it may be stored."""
-    kept = dict(update)
+    kept: dict[str, Any] = _clean(update)
     for kind in _MESSAGES:
         if isinstance(kept.get(kind), dict):
             kept[kind] = _message(kept[kind])
@@ -70,6 +72,20 @@ def _from(update: dict[str, Any]) -> int:
     for body in update.values():
         if isinstance(body, dict):
             for who in (body.get("from"), body.get("chat")):
-                if isinstance(who, dict) and isinstance(who.get("id"), int):
-                    return int(who["id"])
+                number = who.get("id") if isinstance(who, dict) else None
+                if isinstance(number, int) and abs(number) < ID_END:
+                    return number
     return 0
+
+
+def _clean(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can say
+    """Take out of all text what PostgreSQL cannot hold: zero bytes and half characters."""
+    if isinstance(value, str):
+        if value.isascii() and "\0" not in value:
+            return value
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_clean(name): _clean(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    return value

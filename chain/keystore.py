@@ -28,6 +28,7 @@ from solders.keypair import Keypair
 
 from chain.signer import KeyPath, Wallet
 from chain.slip10 import derive
+from rooms.refusal import CannotGoOn
 from rooms.units import Address
 
 PASSPHRASE_LETTERS_MIN = 8
@@ -41,7 +42,7 @@ ADDRESSES_KEPT_MAX = 100_000
 RandomBytes = Callable[[int], bytes]
 
 
-class KeystoreError(Exception):
+class KeystoreError(CannotGoOn):
     """Say in one sentence why the keystore stays closed."""
 
 

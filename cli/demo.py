@@ -26,7 +26,7 @@ from rich.text import Text
 
 from chain.keystore import Keystore, PassphraseCost
 from chain.rpc import Rpc
-from chain.settings import Endpoint, RpcSettings
+from chain.settings import RpcSettings
 from chain.signer import KeyPath
 from chain.trouble import NotKnown
 from cli.embedded import SANDBOX, Stack
@@ -37,6 +37,7 @@ from cli.story import Actor
 from cli.supervisor import Supervisor
 from cli.up import running_stack
 from rooms.decimal_text import text_from_whole
+from rooms.refusal import CannotGoOn
 from rooms.room import Outcome, State
 from rooms.units import Address, Lamports
 from sandbox.telegram.person import Person
@@ -51,7 +52,7 @@ WIDE: Final = 140
 _COLOURS = {"Ann": "magenta", "Bo": "cyan", "Cy": "green", "Di": "yellow"}
 
 
-class DoesNotAddUpError(Exception):
+class DoesNotAddUpError(CannotGoOn):
     """Something is not as it must be; the message names everything that was found."""
 
 
@@ -82,6 +83,7 @@ async def play(
     folder: Path | None,
     kill: str | None = None,
     recording: Path | None = None,
+    apache: bool = False,
 ) -> None:
     """Play it, print it, and raise when it does not add up.
 
@@ -91,6 +93,7 @@ async def play(
         folder: where the data is kept; None keeps it nowhere.
         kill: end this process with -9 while the rooms are watched; then rooms may be void.
         recording: play on captured frames, served at their own pace, instead of the market.
+        apache: on Apache Kafka instead of our own broker.
 
     Raises:
         DoesNotAddUpError: with everything that was found.
@@ -102,7 +105,7 @@ async def play(
             folder = Path(held.enter_context(TemporaryDirectory(prefix="rooms-demo-")))
         stack = Stack(
             folder=folder.resolve(), ports=Ports.free(), venues=SANDBOX, seed=seed,
-            logs_to_files=True, recording=recording,
+            logs_to_files=True, recording=recording, apache=apache,
             extra={"QUORUM": "1"} if recording else {},
         )  # fmt: skip
         supervisor = await held.enter_async_context(running_stack(stack, console))
@@ -273,8 +276,8 @@ async def _world(
             open_connections(settings.database_url.get_secret_value(), name="demo", size_max=2)
         )
         rpcs = [
-            await held.enter_async_context(Rpc(Endpoint(f"provider {n}", url), RpcSettings()))
-            for n, url in enumerate(settings.solana_urls, 1)
+            await held.enter_async_context(Rpc(endpoint, RpcSettings()))
+            for endpoint in settings.endpoints
         ]
         venues = await held.enter_async_context(
             httpx.AsyncClient(base_url=stack.venues_control_url, timeout=10, trust_env=False)

@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from chain.rpc import Rpc
-from chain.settings import Endpoint, RpcSettings
+from chain.settings import RpcSettings
 from chain.trouble import NotKnown
-from cli.embedded import SANDBOX, Stack
-from cli.ports import Ports
+from cli.embedded import Stack
 from cli.probes import reaches
 from cli.settings import PREFIX, BadSettings, Settings, read_settings_from
 from rooms.decimal_text import text_from_whole
+from rooms.refusal import CannotGoOn
 from storage import flags, health
 from storage.connections import open_connections
 from storage.live import open_live
@@ -65,11 +65,11 @@ class Finding:
 Question = Callable[[Settings], Awaitable[Sequence[Finding]]]
 
 
-async def examine(folder: Path, base_port: int) -> None:
+async def examine(folder: Path) -> None:
     """Ask everything, print what was found, and end with 1 when something is wrong."""
     console = Console()
     try:
-        settings, said = _settings(folder, base_port)
+        settings, said = _settings(folder)
     except BadSettings as error:
         console.print(f"{Grade.WRONG.value} settings: {error}")
         sys.exit(1)
@@ -98,16 +98,15 @@ async def examine(folder: Path, base_port: int) -> None:
         sys.exit(1)
 
 
-def _settings(folder: Path, base_port: int) -> tuple[Settings, str]:
+def _settings(folder: Path) -> tuple[Settings, str]:
     if any(name.startswith(PREFIX) for name in os.environ):
         return read_settings_from(os.environ), "settings: from the ROOMS_* variables"
-    if not (folder / "keystore").exists():
+    stack = Stack.last(folder)
+    if stack is None:
         raise BadSettings(
             "no ROOMS_* variable is set and no embedded stack was started here: "
             "run `make run` first, or set the variables of docs/settings.md"
         )
-    ports = Ports(*range(base_port, base_port + 10))
-    stack = Stack(folder=folder, ports=ports, venues=SANDBOX)
     return read_settings_from(stack.environment()), f"settings: of the embedded stack in {folder}"
 
 
@@ -123,9 +122,8 @@ async def _database(settings: Settings) -> Sequence[Finding]:
     part, dsn = "database", settings.database_url.get_secret_value()
     try:
         missing = await asyncio.to_thread(missing_migrations, dsn)
-    except Exception as error:  # noqa: BLE001 - whatever the driver says, it cannot be reached
-        why = " ".join(str(error).split())
-        return [Finding(part, Grade.WRONG, f"cannot be reached at {_place(dsn)}: {why[:160]}")]
+    except CannotGoOn as trouble:
+        return [Finding(part, Grade.WRONG, str(trouble)[:200])]
     if missing:
         return [Finding(part, Grade.WRONG, f"{len(missing)} migrations are missing: rooms migrate")]
     findings = [Finding(part, Grade.GOOD, f"answers at {_place(dsn)}, its schema is up to date")]
@@ -215,16 +213,15 @@ async def _broker(settings: Settings) -> Sequence[Finding]:
 async def _chain(settings: Settings) -> Sequence[Finding]:
     findings: list[Finding] = []
     slots: list[int] = []
-    for number, url in enumerate(settings.solana_urls, 1):
-        name = f"provider {number}"
-        async with Rpc(Endpoint(name, url), RpcSettings(answer_ms_max=3_000)) as rpc:
+    for endpoint in settings.endpoints:
+        async with Rpc(endpoint, RpcSettings(answer_ms_max=3_000)) as rpc:
             try:
                 slots.append(await rpc.slot("finalized"))
             except NotKnown as trouble:
                 findings.append(Finding("chain", Grade.WRONG, str(trouble)))
             else:
                 findings.append(
-                    Finding("chain", Grade.GOOD, f"{name} has finalized slot {slots[-1]}")
+                    Finding("chain", Grade.GOOD, f"{endpoint.name} has finalized slot {slots[-1]}")
                 )
     if len(settings.solana_urls) < PROVIDERS_MIN:
         findings.append(

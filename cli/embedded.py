@@ -3,7 +3,7 @@
 In        a data folder, ports, which venues; settings that differ from production's.
 Out       the children in the order in which they start; what must be made before they can.
 Promises  the product's own processes get only addresses and secrets: they do not know where they
-          run; a second start finds the first one's data.
+          run; each comes to the database as its own role; a second start finds the first one's data.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,15 +21,20 @@ import httpx
 
 from chain.keystore import Keystore
 from chain.signer import KeyPath
+from cli.logs import LogFormat
 from cli.ports import HOST, Ports
-from cli.probes import postgres_answers, valkey_answers
+from cli.probes import kafka_answers, postgres_answers, valkey_answers
 from cli.settings import PREFIX
 from cli.supervisor import Child
-from sandbox import postgres, valkey
+from sandbox import kafka, postgres, valkey
+from sandbox.kafka import KafkaSettings
 from sandbox.postgres import PostgresSettings
 from sandbox.valkey import ValkeySettings
 
 DATABASE: Final = "rooms"
+NOTE: Final = "stack.json"
+"""Where a folder's last stack listened, for whoever looks at it from outside."""
+
 PUBLIC: Final = "public"
 SANDBOX: Final = "sandbox"
 SOURCES: Final = {
@@ -39,6 +44,9 @@ SOURCES: Final = {
     "okx": "/okx/ws/v5/public",
     "bybit": "/bybit/v5/public/spot",
 }
+
+ONLY_FOR: Final = {"custody": "KEYSTORE_PASSPHRASE", "bot": "TELEGRAM_TOKEN"}
+"""Which process alone is handed which secret."""
 
 RELAXED: Final[Mapping[str, str]] = {
     # Rooms from 20 s, cut 1 s and watch 3 s after lock, withdrawals without cool-down.
@@ -62,7 +70,9 @@ class Stack:
 
     Attributes:
         venues: `PUBLIC`, or `SANDBOX` for the seeded market or ``recording``.
+        apache: Apache Kafka is the broker, instead of our own.
         logs_to_files: children write into files instead of to the person.
+        coloured: the person reads them on a terminal.
         extra: settings beside the relaxed ones, without their prefix.
     """
 
@@ -71,8 +81,10 @@ class Stack:
     venues: str
     seed: int = 1
     recording: Path | None = None
+    apache: bool = False
     logs_to_files: bool = False
-    log_format: str = "people"
+    log_format: LogFormat = "people"
+    coloured: bool = False
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -118,6 +130,7 @@ class Stack:
             "TELEGRAM_URL": f"http://{HOST}:{self.ports.page}/bot",
             "TELEGRAM_TOKEN": self._secret("telegram-token", _new_token),
             "KEYSTORE": str(self.keystore),
+            "AUDIT_HEAD": str(self.folder / "audit-head"),
             "KEYSTORE_PASSPHRASE": self._secret("passphrase", _new_passphrase),
             "GATEWAY_PORT": str(self.ports.gateway),
             "STANDING_FEEDS": json.dumps(["SOL/USD", "BTC/USD", "ETH/USD"]),
@@ -129,11 +142,23 @@ class Stack:
             values["VENUE_URLS"] = json.dumps({name: base + path for name, path in SOURCES.items()})
         return {f"{PREFIX}{name}": value for name, value in values.items()}
 
+    @classmethod
+    def last(cls, folder: Path) -> "Stack | None":
+        """Return the stack that was started in a folder last, or None when there was none."""
+        if not (folder / NOTE).exists():
+            return None
+        note = json.loads((folder / NOTE).read_text())
+        return cls(folder=folder, ports=Ports(**note["ports"]), venues=note["venues"])
+
     def prepare_folder(self) -> bool:
         """Make what needs no server: the database's folder and the keys; say whether it is new."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        note = {"ports": asdict(self.ports), "venues": self.venues}
+        (self.folder / NOTE).write_text(json.dumps(note))
         (self.folder / "logs").mkdir(exist_ok=True)
         valkey.prepare(self._valkey())
+        if self.apache:
+            kafka.prepare(self._kafka())
         fresh = postgres.prepare(self.postgres)
         passphrase = self._secret("passphrase", _new_passphrase)
         if not self.keystore.exists():
@@ -158,7 +183,7 @@ class Stack:
                 ready=valkey_answers(self.ports.valkey),
                 log=self._log("valkey", always=True),
             ),
-            self._own("broker", "sandbox", "broker", "--port", self.ports.broker),
+            self._broker(),
             self._own(
                 "solana", "sandbox", "solana", "--port", self.ports.solana,
                 "--second-port", self.ports.solana_second,
@@ -188,6 +213,7 @@ class Stack:
             self._own("gateway", "gateway", needs=("postgres", "broker")),
             self._own("bot", "bot", needs=("postgres", "valkey", "telegram")),
             self._own("feeds", "feeds", needs=("postgres", "broker", *venues)),
+            self._own("auditor", "auditor", needs=("postgres", "solana")),
         ]
 
     async def fund_operator(self) -> None:
@@ -203,14 +229,36 @@ class Stack:
 
     def _own(self, name: str, *words: object, needs: tuple[str, ...] = ()) -> Child:
         data = ("--data", self.folder / name) if words[0] == "sandbox" else ()
-        environment = {} if words[0] == "sandbox" else self.environment()
+        environment: dict[str, str] = {f"{PREFIX}LOG_FORMAT": self.log_format}
+        if words[0] != "sandbox":
+            environment |= self.environment()
+            own_role = self.postgres.dsn(DATABASE, user=f"rooms_{name}")
+            environment[f"{PREFIX}DATABASE_URL"] = own_role
+            for owner, secret in ONLY_FOR.items():
+                if owner != name:
+                    del environment[f"{PREFIX}{secret}"]
+        if self.coloured and not self.logs_to_files:
+            environment["FORCE_COLOR"] = "1"
         return Child(
             name=name,
             argv=(sys.executable, "-m", "cli", *(str(word) for word in (*words, *data))),
             needs=needs,
-            environment={**environment, f"{PREFIX}LOG_FORMAT": self.log_format},
+            environment=environment,
             log=self._log(name),
         )
+
+    def _broker(self) -> Child:
+        if not self.apache:
+            return self._own("broker", "sandbox", "broker", "--port", self.ports.broker)
+        return Child(
+            name="broker",
+            argv=tuple(kafka.command(self._kafka())),
+            ready=kafka_answers(self.ports.broker),
+            log=self._log("broker", always=True),
+        )
+
+    def _kafka(self) -> KafkaSettings:
+        return KafkaSettings(data_dir=self.folder / "kafka", ports=(self.ports.broker,))
 
     def _valkey(self) -> ValkeySettings:
         return ValkeySettings(data_dir=self.folder / "valkey", port=self.ports.valkey)

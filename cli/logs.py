@@ -5,6 +5,7 @@ Promises  a line says when, how bad, what happened and with which facts; nothing
 """
 
 import logging
+import os
 import sys
 from typing import Literal
 
@@ -38,11 +39,15 @@ def set_up_logs(process: str, form: LogFormat, *, level: int = logging.INFO) -> 
     ]
     last: structlog.typing.Processor
     if form == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        # A frame's variables may hold a token or a key: they are never shown.
+        plain = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared.append(structlog.processors.ExceptionRenderer(plain))
         last = structlog.processors.JSONRenderer()
     else:
         last = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty() or _forced(), pad_event_to=28
+            colors=sys.stderr.isatty() or _forced(),
+            pad_event_to=28,
+            exception_formatter=structlog.dev.plain_traceback,
         )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -57,6 +62,7 @@ def set_up_logs(process: str, form: LogFormat, *, level: int = logging.INFO) -> 
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
         )
     )
+    handler.addFilter(_is_ours)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -66,8 +72,11 @@ def set_up_logs(process: str, form: LogFormat, *, level: int = logging.INFO) -> 
         structlog.contextvars.bind_contextvars(process=process)
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Leave out how Faust's inner services start and stop: they speak under our own names."""
+    return record.levelno >= logging.WARNING or not str(record.msg).startswith("[^")
+
+
 def _forced() -> bool:
     """Say whether the one who started us shows our lines on a terminal of its own."""
-    import os
-
     return os.environ.get("FORCE_COLOR") == "1"

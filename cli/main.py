@@ -28,6 +28,9 @@ app.add_typer(sandbox.app, name="sandbox")
 
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
 Seed = Annotated[int, typer.Option(help="Which sandbox market: the same seed, the same prices.")]
+Broker = Annotated[
+    str, typer.Option("--kafka", help="The broker: embedded, or apache (needs java, and mvn once).")
+]
 
 
 @app.command()
@@ -44,6 +47,8 @@ def up(
     quorum: Annotated[
         int | None, typer.Option(help="How many sources must agree; 3 unless said.")
     ] = None,
+    logs: Annotated[str, typer.Option(help="How to log: people or json.")] = "people",
+    kafka: Broker = "embedded",
     seed: Seed = 1,
 ) -> None:
     """Start everything on this machine and print where the chat page is."""
@@ -53,13 +58,16 @@ def up(
 
     if venues not in ("auto", "public", "sandbox"):
         raise typer.BadParameter("choose auto, public or sandbox", param_hint="--venues")
+    if logs not in ("people", "json"):
+        raise typer.BadParameter("choose people or json", param_hint="--logs")
 
     async def work() -> None:
         chosen = SANDBOX if recording else await choose_venues(venues)
         stack = Stack(
             folder=data.resolve(), ports=Ports.from_base(ports), venues=chosen, seed=seed,
             recording=recording.resolve() if recording else None,
-            extra={"QUORUM": str(quorum)} if quorum else {},
+            log_format="json" if logs == "json" else "people", coloured=sys.stdout.isatty(),
+            apache=_is_apache(kafka), extra={"QUORUM": str(quorum)} if quorum else {},
         )  # fmt: skip
         await start(stack, Console())
 
@@ -81,16 +89,12 @@ def demo(
         Path | None,
         typer.Option(help="Play on captured frames (a file or a folder) at their own pace."),
     ] = None,
+    kafka: Broker = "embedded",
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
-    from cli.demo import DoesNotAddUpError, play
+    from cli.demo import play
 
-    try:
-        run_until_told(
-            play(seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording)
-        )
-    except DoesNotAddUpError as fault:
-        sys.exit(str(fault))
+    run_until_told(play(seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording))
 
 
 @app.command()
@@ -108,21 +112,28 @@ def migrate() -> None:
 
 
 @app.command()
-def doctor(
-    data: Folder = Path(".rooms"),
-    ports: Annotated[int, typer.Option(help="The ports that `rooms up` was given.")] = BASE,
-) -> None:
+def keystore() -> None:
+    """Make custody's keystore where ROOMS_KEYSTORE says, once; it is never written over."""
+    from cli.keystore import make_keystore
+
+    run_until_told(make_keystore(_settings("keystore")))
+
+
+@app.command()
+def doctor(data: Folder = Path(".rooms")) -> None:
     """Say in plain words what is reachable and what is misconfigured."""
     from cli.doctor import examine
 
-    run_until_told(examine(data.resolve(), ports))
+    run_until_told(examine(data.resolve()))
 
 
 @app.command()
 def tail(
     what: Annotated[str, typer.Argument(help="prices or settlements")],
     url: Annotated[str, typer.Option(help="Where the gateway is.")] = f"ws://127.0.0.1:{BASE + 1}",
-    feeds: Annotated[str, typer.Option(help="Only these feeds, with commas between.")] = "",
+    feeds: Annotated[
+        str, typer.Option(help="Which feeds' prices, with commas between.")
+    ] = "SOL/USD,BTC/USD,ETH/USD",
     cursor: Annotated[int | None, typer.Option(help="Go on after this number.")] = None,
 ) -> None:
     """Follow live prices or settlement events, one JSON line each, without missing one."""
@@ -136,46 +147,52 @@ def tail(
 @app.command()
 def feeds() -> None:
     """Run the process that hears the venues."""
-    from cli.processes import run_feeds_process
+    from cli.processes.feeds import run as run_feeds
 
-    _run_process("feeds", run_feeds_process)
+    _run_process("feeds", run_feeds)
 
 
 @app.command()
 def worker() -> None:
     """Run the process that decides prices, bets, settlements and withdrawals."""
-    from cli.processes import run_worker_process
+    from cli.processes.worker import run as run_worker
 
-    _run_process("worker", run_worker_process)
+    _run_process("worker", run_worker)
 
 
 @app.command()
 def custody() -> None:
     """Run the one process that signs and sends."""
-    from cli.processes import run_custody_process
+    from cli.processes.custody import run as run_custody
 
-    _run_process("custody", run_custody_process)
+    _run_process("custody", run_custody)
 
 
 @app.command()
 def bot() -> None:
     """Run the process that talks to people."""
-    from cli.processes import run_bot_process
+    from cli.processes.bot import run as run_bot
 
-    _run_process("bot", run_bot_process)
+    _run_process("bot", run_bot)
 
 
 @app.command()
 def gateway() -> None:
     """Run the process that streams prices and settlement events to programs."""
-    from cli.processes import run_gateway_process
+    from cli.processes.gateway import run as run_gateway
 
-    _run_process("gateway", run_gateway_process)
+    _run_process("gateway", run_gateway)
 
 
 def run() -> None:
     """Be the `rooms` command."""
     app()
+
+
+def _is_apache(broker: str) -> bool:
+    if broker not in ("embedded", "apache"):
+        raise typer.BadParameter("choose embedded or apache", param_hint="--kafka")
+    return broker == "apache"
 
 
 def _settings(process: str) -> Settings:

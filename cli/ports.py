@@ -11,11 +11,13 @@ from contextlib import closing
 from dataclasses import dataclass, fields
 from typing import Final
 
+from rooms.refusal import CannotGoOn
+
 HOST: Final = "127.0.0.1"
 BASE: Final = 8700
 
 
-class PortTakenError(Exception):
+class PortTakenError(CannotGoOn):
     """Somebody listens on a port that we need; the message is the one line for a person."""
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from cli.ports import HOST
+from sandbox import kafka
 from sandbox.postgres import program
 
 PROBE_LIMIT_S = 2.0
@@ -40,6 +41,15 @@ def valkey_answers(port: int) -> Probe:
         except (OSError, TimeoutError):
             return False
         return answer.startswith(b"+PONG")
+
+    return probe
+
+
+def kafka_answers(port: int) -> Probe:
+    """Ask a broker which requests it knows."""
+
+    async def probe() -> bool:
+        return await asyncio.to_thread(kafka.answers, port)
 
     return probe
 

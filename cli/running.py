@@ -11,28 +11,10 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-import structlog
+from rooms.refusal import CannotGoOn
 
-from chain.keystore import KeystoreError
-from cli.ports import PortTakenError
-from cli.settings import BadSettings
-from cli.supervisor import ChildLost
-from storage.leases import LeaseTakenError
-from streams.topics import BrokerAway, TopicsDiffer
-
-PLAIN = (
-    BadSettings,
-    BrokerAway,
-    ChildLost,
-    KeystoreError,
-    LeaseTakenError,
-    PortTakenError,
-    TopicsDiffer,
-    OSError,
-)
+PLAIN = (CannotGoOn, OSError)
 """What a person can do something about, told in one line."""
-
-log = structlog.get_logger()
 
 
 def run_until_told(work: Coroutine[Any, Any, None]) -> None:

@@ -4,11 +4,13 @@ Promises  each says when it is ready, stops on Ctrl-C or SIGTERM, and ends with 
           when its port is taken.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.logs import set_up_logs
 from cli.ready import tell_ready
 from cli.running import run_until_told
 
@@ -21,6 +23,7 @@ Data = Annotated[Path, typer.Option(help="Where its data is kept.")]
 @app.command()
 def broker(port: Port, data: Data) -> None:
     """Serve a Kafka broker for one machine."""
+    _logs("broker")
     from sandbox.broker.serve import BrokerSettings
     from sandbox.broker.serve import serve as serve_broker
 
@@ -37,6 +40,7 @@ def solana(
     slot_ms: Annotated[int, typer.Option(help="How long a slot lasts.")] = 200,
 ) -> None:
     """Serve a Solana chain behind two RPC providers."""
+    _logs("solana")
     from sandbox.solana.serve import SolanaSettings
     from sandbox.solana.serve import serve as serve_solana
 
@@ -58,6 +62,7 @@ def venues(
     ] = None,
 ) -> None:
     """Serve the venues' own protocols from a seeded market or a recording."""
+    _logs("venues")
     from sandbox.venues.serve import VenuesSettings
     from sandbox.venues.serve import serve as serve_venues
 
@@ -75,9 +80,15 @@ def telegram(
     solana_url: Annotated[str, typer.Option(help="The node that gives test funds.")],
 ) -> None:
     """Serve the Bot API with its chat page."""
+    _logs("telegram")
     from sandbox.telegram.serve import TelegramSettings
     from sandbox.telegram.serve import serve as serve_telegram
 
     data.mkdir(parents=True, exist_ok=True)
     settings = TelegramSettings(port=port, data_dir=data, solana_url=solana_url)
     run_until_told(serve_telegram(settings, lambda _: tell_ready()))
+
+
+def _logs(process: str) -> None:
+    """Log like the product's own processes: they are read side by side."""
+    set_up_logs(process, "json" if os.environ.get("ROOMS_LOG_FORMAT") == "json" else "people")

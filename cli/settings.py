@@ -20,18 +20,20 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from chain.settings import Endpoint
 from cli.logs import LogFormat
 from cli.ready import VARIABLE
+from rooms.refusal import CannotGoOn
 from rooms.room import RoomLimits
 from rooms.units import Lamports
 from rooms.withdrawal import WithdrawalLimits
 from streams.topics import PARTITIONS, REPLICAS
 
 PREFIX = "ROOMS_"
-_NOT_SETTINGS = frozenset({VARIABLE})
+_NOT_SETTINGS = frozenset({VARIABLE, "ROOMS_TEST_KAFKA"})
 
 
-class BadSettings(Exception):
+class BadSettings(CannotGoOn):
     """The settings cannot be used; the message says which and what to do."""
 
 
@@ -57,12 +59,21 @@ class Settings(BaseSettings):
     """Of ticks and prices: as many workers as this can share them."""
     kafka_replicas: int = Field(default=REPLICAS, ge=1)
     """Copies of each topic."""
-    solana_urls: tuple[str, ...] = ("http://127.0.0.1:8705", "http://127.0.0.1:8706")
+    solana_urls: tuple[SecretStr, ...] = (
+        SecretStr("http://127.0.0.1:8705"),
+        SecretStr("http://127.0.0.1:8706"),
+    )
+    """At least two providers; an address carries its key."""
     telegram_url: str = "https://api.telegram.org/bot"
     telegram_token: SecretStr = SecretStr("")
 
-    keystore: Path = Path(".rooms/keystore.json")
+    keystore: Path = Path(".rooms/keystore")
     keystore_passphrase: SecretStr = SecretStr("")
+
+    audit_head: Path = Path(".rooms/audit-head")
+    """Where the auditor keeps the end of its log, apart from the database."""
+    audit_chain_ms: int = Field(default=10_000, ge=100)
+    """How often the auditor compares the ledger with the chain."""
 
     venue_urls: dict[str, str] = Field(default_factory=dict)
     """Source name to its websocket address; a source that is not named uses its public one."""
@@ -82,6 +93,19 @@ class Settings(BaseSettings):
     """What the signer allows; intake takes no bet that could not be signed and land in time."""
     landing_ms: int = 5_000
     transaction_version: Annotated[Literal[0, 1], BeforeValidator(_version)] = 1
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the Solana providers, each under a name that may be shown."""
+        return tuple(
+            Endpoint(f"provider {number}", url.get_secret_value())
+            for number, url in enumerate(self.solana_urls, 1)
+        )
+
+    @property
+    def dsn(self) -> str:
+        """Return the database's address, which may hold a password: never log it."""
+        return self.database_url.get_secret_value()
 
 
 def read_settings() -> Settings:

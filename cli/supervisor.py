@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.ready import VARIABLE
+from rooms.refusal import CannotGoOn
 
 DEATHS_MAX: Final = 3
 DEATHS_WITHIN_S: Final = 60.0
@@ -30,7 +31,7 @@ LINE_BYTES_MAX: Final = 2**20
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class ChildLost(Exception):
+class ChildLost(CannotGoOn):
     """A child cannot be kept alive; the message is the one line for a person."""
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.embedded import DATABASE, PUBLIC, SANDBOX, Stack
-from cli.logs import set_up_logs
+from cli.logs import LogFormat, set_up_logs
 from cli.migrate import migrate_all
 from cli.probes import reaches
 from cli.settings import read_settings_from
@@ -37,11 +37,15 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 class Lines:
     """Show each child's lines behind its name, aligned and in its own colour."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, form: LogFormat) -> None:
         self._console = console
+        self._form = form
         self._colours: dict[str, str] = {}
 
     def __call__(self, name: str, line: str) -> None:
+        if self._form == "json":
+            self._console.out(line, highlight=False)
+            return
         colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
         text = Text(f"{name:<9}│ ", style=colour)
         text.append_text(Text.from_ansi(line))
@@ -64,7 +68,7 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
         ChildLost: when a part cannot be kept alive.
     """
     set_up_logs("up", "people", level=logging.WARNING)
-    say = Lines(console)
+    say = Lines(console, stack.log_format)
     begun = time.monotonic()
 
     def step(what: str) -> None:

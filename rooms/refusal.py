@@ -1,6 +1,7 @@
-"""Refusal: the two ways in which the rules say no.
+"""Refusal: the ways in which we say no.
 
-Holds     `Refused`, which a person can do something about, and `Impossible`, which nobody can.
+Holds     `Refused`, which a person can do something about, `Impossible`, which nobody can, and
+          `CannotGoOn`, which is for whoever runs a process.
 Promises  a refusal carries a code for programs and a sentence for people; nothing has changed.
 Why       whatever else is raised is our own mistake or an outage: it crashes and is retried.
 """
@@ -27,3 +28,7 @@ def must(true: object, rule: str) -> None:
     """
     if not true:
         raise Impossible(rule)
+
+
+class CannotGoOn(Exception):
+    """What ends a process and what its operator can do something about, said in one line."""

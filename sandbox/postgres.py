@@ -36,9 +36,9 @@ class PostgresSettings:
     host: str = "127.0.0.1"
     options: dict[str, str] = field(default_factory=dict)
 
-    def dsn(self, database: str = "postgres") -> str:
+    def dsn(self, database: str = "postgres", *, user: str = "postgres") -> str:
         """Return the address of a database of this server; there is no password on loopback."""
-        return f"postgresql://postgres@{self.host}:{self.port}/{database}"
+        return f"postgresql://{user}@{self.host}:{self.port}/{database}"
 
 
 def system_user() -> str | None:

@@ -1,17 +1,25 @@
 """Flags: what is open for business, read inside the transaction that moves money.
 
 Holds     one row each for bets, rooms, withdrawals, signing and all of them.
-Promises  a flag that is missing is closed; one that is read stays as it is until the commit.
-Why       a pause stops new reserves and signatures, never watching, deciding or posting.
+Promises  a flag that is missing or cannot be read is closed; whoever changes one is written down
+          with a reason; a pause holds for every transaction that begins after it, and once
+          `waited_out` says so, none that read "open" is under way.
+Why       a pause stops new reserves and signatures, never watching, deciding or posting; it must
+          not wait for a process that hangs, so reading takes a lock of its own, not the row's.
 """
 
 from enum import StrEnum
 from typing import Final
 
-from storage.connections import Connection
+import asyncpg
+
+from storage.connections import Connection, Connections, transaction
 from storage.sql import queries
 
 SQL: Final = queries("flags")
+
+SYSTEM: Final = "rooms"
+"""Who did what no person asked for."""
 
 
 class Flag(StrEnum):
@@ -25,16 +33,33 @@ class Flag(StrEnum):
 
 
 async def is_open(connection: Connection, flag: Flag) -> bool:
-    """Say whether ``flag`` and the one for all are both open, and hold them so to the end."""
-    names = [flag.value, Flag.ALL.value]
-    rows = await connection.fetch(SQL["read"], names)
-    found = {row["name"]: row["open"] for row in rows}
-    return all(found.get(name, False) for name in names)
+    """Say whether ``flag`` and the one for all are both open, in the transaction that asks."""
+    found: bool = await connection.fetchval(SQL["is_open"], flag.value)
+    return found
 
 
-async def change(connection: Connection, flag: Flag, *, open: bool, reason: str) -> None:  # noqa: A002 - the flag's own word
-    """Open or close ``flag``, saying why."""
-    await connection.execute(SQL["change"], flag.value, open, reason)
+async def change(
+    connection: Connection,
+    flag: Flag,
+    *,
+    open: bool,  # noqa: A002 - the flag's own word
+    reason: str,
+    who: str = SYSTEM,
+) -> None:
+    """Open or close ``flag``, and write down who did so and why."""
+    kind = "resume" if open else "pause"
+    await connection.execute(SQL["change"], flag.value, open, reason, kind, who)
+
+
+async def waited_out(connections: Connections, flag: Flag, *, limit_ms: int) -> bool:
+    """Wait until no transaction is under way that read ``flag`` before; say whether none is."""
+    try:
+        async with transaction(connections) as connection:
+            await connection.execute(SQL["limit_wait"], limit_ms)
+            await connection.execute(SQL["wait_out"], flag.value)
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True
 
 
 async def known(connection: Connection) -> dict[Flag, bool]:

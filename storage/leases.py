@@ -1,17 +1,30 @@
 """Leases: work that only one process may do, held by an advisory lock for as long as it lives.
 
 In        the database; which work.
-Promises  two holders at once cannot be: the lock ends with its connection, not with a timer.
+Out       the lease, once nobody else holds it; whoever waits for it is standing by.
+Promises  two holders at once cannot be: the lock ends with its connection, not with a timer; who
+          has lost it can write nothing that is fenced, whatever other connections it has.
+Why       a process that was stopped and goes on believes that it holds what another has now, so
+          the belief is checked where it matters, by the database, in the transaction that writes.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
-import asyncpg
+import structlog
 
-from storage.connections import CONNECT_LIMIT_S
+from rooms.refusal import CannotGoOn
+from storage.connections import Connection, open_connection
+from storage.sql import queries
+
+SQL: Final = queries("leases")
+LOOK_EVERY_S: Final = 0.5
+
+log = structlog.get_logger()
 
 
 class Lease(IntEnum):
@@ -19,36 +32,75 @@ class Lease(IntEnum):
 
     CUSTODY = 7_266_301
     NOTICES = 7_266_302
+    AUDITOR = 7_266_303
 
 
-class LeaseTakenError(Exception):
-    """Another process does this work on this database already."""
-
-
-class LeaseLostError(Exception):
+class LeaseLostError(CannotGoOn):
     """The connection that held a lease has ended: somebody else may do the work now."""
 
 
-@asynccontextmanager
-async def held(dsn: str, lease: Lease) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Hold a lease while the block runs; give what waits for its loss and then raises.
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease that was ours when it was given.
 
-    Raises:
-        LeaseTakenError: when somebody else holds it.
+    Attributes:
+        backend: the server's own process behind the connection that holds it.
     """
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_LIMIT_S)
-    try:
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", lease.value):
-            raise LeaseTakenError(
-                f"another {lease.name.lower()} process works on this database already"
-            )
+
+    lease: Lease
+    backend: int
+    _lost: asyncio.Event
+
+    async def until_lost(self) -> None:
+        """Wait for its loss.
+
+        Raises:
+            LeaseLostError: then.
+        """
+        await self._lost.wait()
+        raise self._error()
+
+    async def fence(self, connection: Connection) -> None:
+        """Go on only while it is held; call it in the transaction of what only its holder does.
+
+        Raises:
+            LeaseLostError: when it is not ours any more.
+        """
+        if self._lost.is_set() or not await connection.fetchval(
+            SQL["is_held"], self.lease.value, self.backend
+        ):
+            raise self._error()
+
+    def _error(self) -> LeaseLostError:
+        return LeaseLostError(
+            f"the lease of {self.lease.name.lower()} was lost with its connection"
+        )
+
+
+@asynccontextmanager
+async def held(
+    dsn: str, lease: Lease, *, standing_by: Callable[[], None] = lambda: None
+) -> AsyncIterator[HeldLease]:
+    """Wait until nobody else holds a lease, then hold it while the block runs.
+
+    Args:
+        dsn: where the database is.
+        lease: which work.
+        standing_by: called once when somebody else holds it.
+    """
+    name = lease.name.lower()
+    async with open_connection(dsn, name=f"{name} lease") as connection:
+        # A holder whose machine is gone says no goodbye: the server finds out within seconds.
+        await connection.execute(SQL["watch_the_line"])
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
-
-        async def until_lost() -> None:
-            await lost.wait()
-            raise LeaseLostError(f"the lease of {lease.name.lower()} was lost with its connection")
-
-        yield until_lost
-    finally:
-        await connection.close()
+        stood_by = False
+        while not await connection.fetchval(SQL["try_take"], lease.value):
+            if not stood_by:
+                log.info("standing_by", lease=name)
+                stood_by = True
+                standing_by()
+            # A statement that waits for the lock would keep vacuum from its work for days.
+            await asyncio.sleep(LOOK_EVERY_S)
+        log.info("lease_taken", lease=name)
+        yield HeldLease(lease, await connection.fetchval(SQL["backend"]), lost)

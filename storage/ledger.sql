@@ -8,9 +8,7 @@ SELECT key FROM entries WHERE key = ANY ($1::text[]);
 SELECT name, balance FROM accounts WHERE name = ANY ($1::text[]);
 
 -- make(names) -> nothing
-INSERT INTO accounts (name)
-SELECT DISTINCT name FROM unnest($1::text[]) AS t (name) ORDER BY 1
-ON CONFLICT DO NOTHING;
+SELECT make_accounts($1::text[]);
 
 -- lock(names) -> name and balance
-SELECT name, balance FROM accounts WHERE name = ANY ($1::text[]) ORDER BY name FOR UPDATE;
+SELECT name, balance FROM lock_accounts($1::text[]);

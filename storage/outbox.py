@@ -61,7 +61,7 @@ async def tell(connection: Connection, events: Sequence[Event]) -> None:
 
 async def wake(connection: Connection, topic: str) -> None:
     """Have the agents of a topic look for work once this is committed."""
-    await connection.execute(SQL["write"], topic, "", {})
+    await connection.execute(SQL["wake"], topic)
     await connection.execute(SQL["notify"])
 
 

@@ -24,6 +24,9 @@ FROM asked a
 LEFT JOIN counted c ON c.id = a.room_id
 ORDER BY a.ordinal;
 
+-- wake(topic) -> nothing
+SELECT wake_up($1);
+
 -- write(topic, key, payload) -> nothing
 INSERT INTO outbox (topic, key, payload) VALUES ($1, $2, $3);
 

@@ -58,9 +58,9 @@ async def finish(connection: Connection, update: int, replies: Sequence[JsonObje
     await connection.execute(SQL["finish"], update, list(replies) or None)
 
 
-async def note_failure(connection: Connection, update: int, reason: str) -> int:
-    """Note that handling failed; return how often it has by now."""
-    attempts: int = await connection.fetchval(SQL["note_failure"], update, reason)
+async def note_failure(connection: Connection, update: int, reason: str) -> int | None:
+    """Note that handling failed; return how often it has by now, None when it is done."""
+    attempts: int | None = await connection.fetchval(SQL["note_failure"], update, reason)
     return attempts
 
 

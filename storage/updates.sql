@@ -21,8 +21,12 @@ LIMIT 1;
 -- finish(id, replies) -> nothing
 UPDATE updates SET done_at = now_ms(), replies = $2 WHERE update_id = $1;
 
--- note_failure(id, reason) -> how often it failed
-UPDATE updates SET attempts = attempts + 1, error = $2 WHERE update_id = $1 RETURNING attempts;
+-- note_failure(id, reason) -> how often it failed, unless it is done
+-- Another handler may have taken it up meanwhile: its word, good or bad, stands.
+UPDATE updates
+SET attempts = attempts + 1, error = $2
+WHERE update_id = $1 AND done_at IS NULL
+RETURNING attempts;
 
 -- unanswered(limit) -> id, person and replies
 -- What is older than ten minutes would only confuse.

@@ -4,7 +4,7 @@ Holds     the dependencies of addresses, transfers, receipts, seals and deposits
 Promises  the signer's path to an address follows from whose it is, never from a list.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chain.providers import Providers
@@ -12,7 +12,11 @@ from chain.settings import DepositSettings, FeeSettings
 from chain.signer import KeyPath, Signer
 from rooms.units import Address, Lamports
 from storage.addresses import Operator, OwnAddress
-from storage.connections import Connections
+from storage.connections import Connection, Connections
+
+
+async def _alone(_: Connection) -> None:
+    """Let everything pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,8 @@ class Custody:
     Attributes:
         deposit_lamports_min: less than this is dust on a person's address.
         transfers_max: how many transfers one transaction may hold.
+        fence: raises in the transaction that writes a signing down when another custody may be
+            at work by now; one that is alone by itself needs none.
     """
 
     connections: Connections
@@ -32,6 +38,7 @@ class Custody:
     deposits: DepositSettings
     deposit_lamports_min: Lamports
     transfers_max: int
+    fence: Callable[[Connection], Awaitable[None]] = _alone
 
 
 def path_of(owner: OwnAddress) -> KeyPath:

@@ -6,8 +6,8 @@ Promises  what was answered is stored by every copy that is in step, once and in
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -17,33 +17,22 @@ from streams.relay import BrokerAwayError, Message
 
 REQUEST_LIMIT_MS: Final = 10_000
 ANSWER_LIMIT_S: Final = 20.0
-STOP_LIMIT_S: Final = 3.0
+STOP_LIMIT_S: Final = 1.0
+GIVE_UP_LIMIT_S: Final = 0.5
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def open_producer(bootstrap: str, *, name: str) -> AsyncIterator[AIOKafkaProducer]:
     """Open a producer whose messages are answered by all copies and never doubled by a retry.
 
     An idempotent producer asks again without end, so whoever waits for an answer sets the limit.
     """
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
-        client_id=name,
-        acks="all",
-        enable_idempotence=True,
-        linger_ms=0,
-        request_timeout_ms=REQUEST_LIMIT_MS,
-    )
+    producer = _producer(bootstrap, name)
     try:
         await producer.start()
         yield producer
     finally:
-        try:
-            async with asyncio.timeout(REQUEST_LIMIT_MS / 1000):
-                await producer.stop()
-        except TimeoutError:
-            # What is still unanswered then was never acknowledged to anybody either.
-            pass
+        await _end(producer, REQUEST_LIMIT_MS / 1000)
 
 
 class KafkaProducer:
@@ -58,7 +47,6 @@ class KafkaProducer:
         self._bootstrap = bootstrap
         self._name = name
         self._answer_limit_s = answer_limit_s
-        self._opened = AsyncExitStack()
         self._producer: AIOKafkaProducer | None = None
 
     async def send_all(self, messages: Sequence[Message]) -> None:
@@ -71,27 +59,56 @@ class KafkaProducer:
             async with asyncio.timeout(self._answer_limit_s):
                 await _send(await self._started(), messages)
         except (KafkaError, TimeoutError, OSError) as trouble:
-            await self.close()
+            failed, self._producer = self._producer, None
+            if failed is not None:
+                await _give_up(failed)
             raise BrokerAwayError(
                 f"no answer for {len(messages)} messages: {type(trouble).__name__}"
             ) from trouble
 
     async def close(self) -> None:
         """Let go of the broker."""
-        self._producer = None
-        try:
-            async with asyncio.timeout(STOP_LIMIT_S):
-                await self._opened.aclose()
-        except (KafkaError, TimeoutError, OSError):
-            # It was not answered for, and whoever asked has been told so.
-            self._opened = AsyncExitStack()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _end(producer, STOP_LIMIT_S)
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            self._producer = await self._opened.enter_async_context(
-                open_producer(self._bootstrap, name=self._name)
-            )
+            # Kept before it is started: one that cannot start must be ended as well.
+            self._producer = _producer(self._bootstrap, self._name)
+            await self._producer.start()
         return self._producer
+
+
+def _producer(bootstrap: str, name: str) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        client_id=name,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        request_timeout_ms=REQUEST_LIMIT_MS,
+    )
+
+
+async def _end(producer: AIOKafkaProducer, limit_s: float) -> None:
+    """Stop a producer; what the broker does not answer for in time is given up."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await producer.stop()
+    except TimeoutError:
+        await _give_up(producer)
+
+
+async def _give_up(producer: AIOKafkaProducer) -> None:
+    """End a producer that the broker does not answer, as its own stop waits without end.
+
+    What is still unanswered was never acknowledged to anybody.
+    """
+    producer._closed = True  # noqa: SLF001
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(GIVE_UP_LIMIT_S):
+            await asyncio.gather(producer._sender.close(), producer.client.close())  # noqa: SLF001
 
 
 async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:

@@ -179,17 +179,14 @@ async def tell_events(
                 (each.number, frames.write(frames.happened(each)))
                 for each in await read_after(cursor)
             ]
-            # When nothing public lies between, what comes from there on is in the ring.
-            after_none = gone_number
+            if not found:
+                # Nothing public lies between, and what comes after that is in the ring.
+                cursor = gone_number
         else:
             found = ring.after(ring.index_after(cursor), BATCH_MAX)
-            after_none = cursor
+            if not found and not await line.wait(news):
+                await line.say(frames.write(frames.Heartbeat(manners.clock(), number=cursor)))
         for number, text in found:
             await line.say(text)
             cursor = number
             line.place = f"cursor={cursor}"
-        if found:
-            continue
-        cursor = after_none
-        if cursor >= ring.last_number and not await line.wait(news):
-            await line.say(frames.write(frames.Heartbeat(manners.clock(), number=cursor)))

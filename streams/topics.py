@@ -27,6 +27,8 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import murmur2
 
+from rooms.refusal import CannotGoOn
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -59,11 +61,11 @@ _TIMESTAMP_TYPE: Final = "message.timestamp.type"
 log = structlog.get_logger()
 
 
-class TopicsDiffer(Exception):
+class TopicsDiffer(CannotGoOn):
     """A topic is there, but not as this version declares it; the message says what to do."""
 
 
-class BrokerAway(Exception):
+class BrokerAway(CannotGoOn):
     """The broker cannot be reached or refuses; the message says which one and why."""
 
 

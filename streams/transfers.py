@@ -122,6 +122,7 @@ async def _sign(
 ) -> LiveAttempt | None:
     fee_payer = custody.operator.fee_payer
     async with custody.connections.acquire() as connection:
+        await custody.fence(connection)
         named = sorted({address for each in together for address in _named(each)})
         owners = await addresses.owners(connection, named)
         under = await attempts.floors(connection, [each for each in named if each in owners])
@@ -152,6 +153,7 @@ async def _sign(
     paths[fee_payer] = KeyPath.fee_payer()
     signed = await sign_batch(custody.signer, batch, paths, recent, custody.fees)
     async with transaction(custody.connections) as connection:
+        await custody.fence(connection)
         if not await flags.is_open(connection, Flag.SIGNING):
             log.info("signing is paused", transfers=len(together))
             return None

@@ -74,6 +74,14 @@ async def test_a_request_that_is_not_telegrams_writes_nothing(connections: Conne
     assert await connections.fetchval("SELECT count(*) FROM updates") == 0
 
 
+async def test_odd_letters_are_no_reason_to_fall(connections: Connections) -> None:
+    odd = {**UPDATE, "message": {**UPDATE["message"], "text": "a\0b"}}
+    async with client(connections) as http:
+        answer = await http.post("/hook", json=odd, headers={SECRET_HEADER: "s3cret"})
+    assert answer.status_code == 200
+    assert await connections.fetchval("SELECT payload #>> '{message,text}' FROM updates") == "ab"
+
+
 async def test_the_webhook_answers_only_after_the_commit(connections: Connections) -> None:
     async with client(connections) as http, connections.acquire() as connection:
         await connection.execute("BEGIN; LOCK TABLE updates")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import actions, buttons, conversation, redaction, replies
+from bot import actions, buttons, conversation, making_buttons, redaction, replies
 from bot.buttons import Key, Keys
 from bot.estimates import estimate, own_payout
 from bot.pace import Pace
@@ -70,7 +70,7 @@ def test_pages_turn_only_where_there_are_pages(page: int, more: bool, shown: lis
 
 def test_a_deadline_is_never_offered_before_the_watch() -> None:
     limits = RoomLimits()
-    for key in (key for row in buttons.deadlines(3_600_000, limits) for key in row):
+    for key in (key for row in making_buttons.deadlines(3_600_000, limits) for key in row):
         if isinstance(key.action, actions.ChooseDeadline):
             assert key.action.ms >= 3_600_000
 
@@ -81,10 +81,10 @@ def test_every_keyboard_fits_telegram() -> None:
         buttons.home(),
         buttons.room_card(everything, NOW, LINK),
         buttons.rooms_list([everything] * buttons.LIST_PAGE, 1, more=True),
-        buttons.moves(),
-        buttons.locks(RoomLimits()),
-        buttons.deadlines(1_000, RoomLimits()),
-        buttons.stake_limits(RoomLimits()),
+        making_buttons.moves(),
+        making_buttons.locks(RoomLimits()),
+        making_buttons.deadlines(1_000, RoomLimits()),
+        making_buttons.stake_limits(RoomLimits()),
         buttons.wallet("Wa11et"),
         buttons.invite(LINK),
     ]
@@ -228,6 +228,12 @@ def test_plain_words_are_kept(text: str) -> None:
     _, kept = redaction.storable(_update({"text": text}))
     assert kept["message"]["text"] == text
     assert redaction.MARK not in kept["message"]
+
+
+def test_what_the_database_cannot_hold_is_taken_out() -> None:
+    _, kept = redaction.storable(_update({"text": "a\0b\ud83dc", "x": [{"\0k": "😀"}]}))
+    assert kept["message"]["text"] == "ab?c"
+    assert kept["message"]["x"] == [{"k": "😀"}]
 
 
 def test_quoted_messages_and_our_own_words_are_not_stored() -> None:

@@ -38,17 +38,14 @@ async def new_topic(bootstrap: str, partitions: int = 1, **configs: str) -> str:
             [NewTopic(name, partitions, 1, topic_configs=dotted)]
         )
     assert answer.topic_errors[0][1] == 0, answer
-    await until_led(bootstrap, [name])
+    await until_led(bootstrap, [TopicPartition(name, number) for number in range(partitions)])
     return name
 
 
-async def until_led(bootstrap: str, topics: Sequence[str]) -> None:
+async def until_led(bootstrap: str, places: Sequence[TopicPartition]) -> None:
     """Wait until a leader serves every partition: a cluster answers before its brokers know."""
     async with consuming(bootstrap, request_timeout_ms=PATIENCE_SECONDS * 1_000) as consumer:
-        for topic in topics:
-            while not (partitions := consumer.partitions_for_topic(topic)):
-                await consumer.topics()
-            await consumer.end_offsets([TopicPartition(topic, each) for each in partitions])
+        await consumer.end_offsets(places)
 
 
 def new_group() -> str:

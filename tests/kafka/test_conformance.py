@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from aiokafka import TopicPartition
 
 from sandbox.kafka import Kafka as Apache
 from tests.broker.clients import administering, until_led
@@ -21,8 +22,13 @@ def kafka(one_broker: Apache) -> Iterator[Kafka]:
 
     async def restart() -> None:
         async with administering(one_broker.bootstrap) as admin:
-            topics = await admin.list_topics()
+            topics = await admin.describe_topics(await admin.list_topics())
         await asyncio.to_thread(again)
-        await until_led(one_broker.bootstrap, topics)
+        places = [
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in topics
+            for partition in topic["partitions"]
+        ]
+        await until_led(one_broker.bootstrap, places)
 
     yield Kafka(one_broker.bootstrap, restart)

@@ -1,0 +1,56 @@
+"""Custody: signs, sends, posts and seals; the only process with keys, one at a time."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+from chain.keystore import Keystore
+from chain.providers import Providers
+from chain.settings import ChainSettings, DepositSettings, FeeSettings
+from chain.transactions import TRANSFERS_MAX
+from cli.ready import tell_ready
+from cli.settings import Settings
+from storage.connections import open_connections
+from storage.leases import Lease, held
+from streams import topics
+from streams.addresses import ensure_operator
+from streams.app import attach, build_app, run_app
+from streams.custody import Custody
+from streams.rounds import Pace, run_rounds, wake_bell
+
+CUSTODY_CONNECTIONS: Final = 6
+
+
+async def run(settings: Settings) -> None:
+    """Sign, send, post and seal; or stand by while another custody does."""
+    dsn = settings.dsn
+    fees = FeeSettings(version=settings.transaction_version)
+    signer = await asyncio.to_thread(
+        Keystore.open, settings.keystore, settings.keystore_passphrase.get_secret_value()
+    )
+    async with AsyncExitStack() as stack:
+        lease = await stack.enter_async_context(held(dsn, Lease.CUSTODY, standing_by=tell_ready))
+        connections = await stack.enter_async_context(
+            open_connections(dsn, name="custody", size_max=CUSTODY_CONNECTIONS)
+        )
+        providers = await stack.enter_async_context(
+            Providers.of(ChainSettings(endpoints=settings.endpoints, fees=fees))
+        )
+        custody = Custody(
+            connections=connections,
+            providers=providers,
+            signer=signer,
+            operator=await ensure_operator(connections, signer),
+            fees=fees,
+            deposits=DepositSettings(),
+            deposit_lamports_min=settings.deposit_lamports_min,
+            transfers_max=TRANSFERS_MAX[fees.version],
+            fence=lease.fence,
+        )
+        bell = asyncio.Event()
+        app = build_app("custody", settings.kafka)
+        attach(app, topics.CUSTODY, wake_bell(bell), name="custody")
+        pace = Pace(deposits_ms=settings.deposit_sweep_ms)
+        await run_app(
+            app, [lambda: run_rounds(custody, bell, pace), lease.until_lost], ready=tell_ready
+        )

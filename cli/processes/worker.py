@@ -1,0 +1,81 @@
+"""Worker: decides prices, rooms, bets, settlements and withdrawals; relays and sweeps."""
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+from cli.clock import now_ms
+from cli.ready import tell_ready
+from cli.settings import Settings
+from rooms.room import ROOM_ID_BITS
+from storage.connections import Connections, open_connections
+from storage.live import open_live
+from streams.app import attach, build_app, positions, run_app
+from streams.log_ends import open_log_ends
+from streams.money import Money, SigningPace
+from streams.prices import PriceDeps, attach_prices
+from streams.producer import KafkaProducer, open_producer
+from streams.relay import relay
+from streams.sweeps import forget_sent, money_claims, sweep
+from streams.wake import wake_agent
+from streams.watchdog import watch
+
+WORKER_CONNECTIONS: Final = 12
+FORGET_EVERY_S: Final = 60.0
+
+
+async def run(settings: Settings) -> None:
+    """Decide prices, rooms, bets, settlements and withdrawals; relay the outbox; sweep."""
+    async with AsyncExitStack() as stack:
+        connections = await stack.enter_async_context(
+            open_connections(settings.dsn, name="worker", size_max=WORKER_CONNECTIONS)
+        )
+        live = await stack.enter_async_context(open_live(settings.redis_url.get_secret_value()))
+        ends = await stack.enter_async_context(open_log_ends(settings.kafka))
+        producer = await stack.enter_async_context(open_producer(settings.kafka, name="prices"))
+        relay_producer = KafkaProducer(settings.kafka, name="relay")
+        stack.push_async_callback(relay_producer.close)
+        money = Money(
+            connections=connections,
+            prices=live,
+            new_room_id=partial(secrets.randbits, ROOM_ID_BITS),
+            room_limits=settings.limits,
+            withdrawal_limits=settings.withdrawals,
+            signing=SigningPace(
+                stakes_per_s=settings.stakes_per_second, land_ms=settings.landing_ms
+            ),
+        )
+        app = build_app("worker", settings.kafka)
+        attach_prices(
+            app,
+            PriceDeps(
+                connections=connections,
+                live=live,
+                producer=producer,
+                ends=ends,
+                partitions=settings.kafka_partitions,
+                clock=now_ms,
+            ),
+        )
+        claims = money_claims(money)
+        for topic, each in claims.items():
+            attach(app, topic, wake_agent(each), name=topic)
+        places = positions(app)
+        await run_app(
+            app,
+            [
+                lambda: relay(settings.dsn, relay_producer),
+                lambda: sweep(claims),
+                lambda: watch(app, ends, places),
+                lambda: _forget(connections),
+            ],
+            ready=tell_ready,
+        )
+
+
+async def _forget(connections: Connections) -> None:
+    while True:
+        await forget_sent(connections)
+        await asyncio.sleep(FORGET_EVERY_S)

@@ -1,0 +1,20 @@
+-- watch_the_line() -> nothing
+-- Ask after a silent client soon and often: 5 s + 3 × 2 s instead of two hours.
+SELECT set_config('tcp_keepalives_idle', '5', false)
+     , set_config('tcp_keepalives_interval', '2', false)
+     , set_config('tcp_keepalives_count', '3', false)
+     , set_config('tcp_user_timeout', '10000', false);
+
+-- try_take(lease) -> whether it is ours now
+SELECT pg_try_advisory_lock($1::bigint);
+
+-- backend() -> the server's own process behind this connection
+SELECT pg_backend_pid();
+
+-- is_held(lease, backend) -> whether that backend holds it now
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND pid = $2::integer
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid = 0 AND objid = $1::bigint::oid AND objsubid = 1
+);

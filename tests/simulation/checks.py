@@ -1,0 +1,436 @@
+"""Checks: what must be so at the end of every story, whatever went wrong in it.
+
+In        the rows; the chain's own history, read behind all nodes; the feeds' log.
+Out       everything that is not so, in words.
+Promises  the chain is the judge: transfers are counted there by memo and instruction, and compared
+          with the rows both ways; the ledger is made anew from the facts by its plain model.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chain.reading import LandedTransaction, read_transaction
+from chain import wire
+from rooms import ledger
+from rooms.ledger import Account, Entry
+from rooms.pool import Stake
+from rooms.room import Outcome, Side, VoidReason
+from rooms.settlement import settle
+from rooms.units import Address, Bps, Lamports, Signature
+from sandbox.solana.json_forms import transaction_json
+from sandbox.solana.parameters import Parameters, form_of
+from tests.simulation.database import EPOCH_MS
+from tests.simulation.world import World
+
+WAITING = """
+SELECT 'room request ' || id FROM room_requests WHERE done_at IS NULL
+UNION ALL SELECT 'room ' || id || ' ' || state FROM rooms
+    WHERE state NOT IN ('DRAFT', 'PAID')
+UNION ALL SELECT 'draft ' || r.id FROM rooms r WHERE r.state = 'DRAFT' AND NOT EXISTS
+    (SELECT FROM room_requests q WHERE q.room_id = r.id AND q.refusal IS NOT NULL)
+UNION ALL SELECT 'bet request ' || id FROM bet_requests WHERE done_at IS NULL
+UNION ALL SELECT 'stake ' || id FROM stakes WHERE state = 'HELD'
+UNION ALL SELECT 'withdrawal ' || id || ' ' || state FROM withdrawals
+    WHERE state NOT IN ('REFUSED', 'PAID', 'RELEASED')
+UNION ALL SELECT 'transfer ' || key || ' ' || state FROM transfers
+    WHERE state IN ('PLANNED', 'ATTEMPTED')
+UNION ALL SELECT 'attempt ' || id FROM attempts WHERE state = 'SIGNED'
+UNION ALL SELECT 'outbox ' || id || ' ' || topic FROM outbox WHERE sent_at IS NULL
+"""
+
+
+def waiting(world: World) -> list[str]:
+    """Name every intent, transfer and message that has not come to its end (I4)."""
+    found = [row[0] for row in world.database.look(WAITING)]
+    if not found:
+        found = list(_differing(world))
+    return found
+
+
+def faults(world: World) -> list[str]:
+    """Say everything that is not as it must be."""
+    return [*_Checks(world).all()]
+
+
+def _differing(world: World) -> Iterator[str]:
+    """Compare every address of ours with the chain, to the lamport (I8)."""
+    for address, lamports, lies in _addresses(world):
+        if lamports != lies:
+            yield f"I8: at {address} the ledger has {lamports}, on chain lie {lies}"
+
+
+def _addresses(world: World) -> list[tuple[str, int, int]]:
+    rows = world.database.look(
+        "SELECT a.address, coalesce(c.balance, 0) FROM addresses a"
+        " LEFT JOIN accounts c ON c.name = 'chain:' || a.address ORDER BY 1"
+    )
+    return [(address, lamports, balance_of(world, address)) for address, lamports in rows]
+
+
+def balance_of(world: World, address: str) -> int:
+    """Return what lies at an address now."""
+    from solders.pubkey import Pubkey
+
+    chain = world.solana.chain
+    account = chain.account(Pubkey.from_string(address), chain.heads().processed)
+    return account.lamports if account else 0
+
+
+@dataclass
+class _Checks:
+    world: World
+
+    def __post_init__(self) -> None:
+        self.landed = list(self._read_chain())
+        kinds = self._rows("SELECT address, kind, user_id, room_id FROM addresses")
+        self.ours = {row["address"]: row for row in kinds}
+        self.by_kind = {row["kind"]: row["address"] for row in kinds}
+        self.vaults = {row["room_id"]: row["address"] for row in kinds if row["room_id"] is not None}
+        self.wallets = {row["user_id"]: row["address"] for row in kinds if row["user_id"] is not None}
+        self.transfers = self._rows("SELECT * FROM transfers ORDER BY id")
+        self.attempts = self._rows("SELECT * FROM attempts ORDER BY id")
+        self.stakes = {row["id"]: row for row in self._rows("SELECT * FROM stakes ORDER BY id")}
+        self.rooms = {row["id"]: row for row in self._rows("SELECT * FROM rooms ORDER BY id")}
+        self.settlements = {row["room_id"]: row for row in self._rows("SELECT * FROM settlements")}
+        self.linked: dict[int, list[int]] = defaultdict(list)
+        for row in self._rows("SELECT * FROM attempt_transfers"):
+            self.linked[row["attempt_id"]].append(row["transfer_id"])
+        self.floors: dict[int, list[tuple[str, int]]] = defaultdict(list)
+        for row in self._rows("SELECT * FROM attempt_floors"):
+            self.floors[row["attempt_id"]].append((row["address"], row["lamports"]))
+
+    def all(self) -> Iterator[str]:
+        """Give every fault."""
+        yield from self._books_balance()
+        yield from self._ledger_is_its_facts()
+        yield from self._chain_is_its_rows()
+        yield from self._pools_are_the_chains()
+        yield from self._settlements_follow()
+        yield from _differing(self.world)
+        yield from self._claims_lie_where_they_must()
+        yield from self._no_lamport_is_made()
+        yield from self._events_have_no_gaps()
+        for row in self._rows("SELECT origin, reason FROM set_aside"):
+            yield f"{row['origin']} was set aside: {row['reason']}"
+
+    def _rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
+        cursor = self.world.database.admin.execute(query, arguments)  # type: ignore[arg-type]
+        assert cursor.description is not None, "a query has columns"
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _read_chain(self) -> Iterator[LandedTransaction]:
+        history = self.world.solana.chain.history
+        form = form_of(Parameters([{"encoding": "base64"}]).config(0))
+        for landed in history.between(0, len(history)):
+            reply: Any = {
+                "slot": landed.slot,
+                "blockTime": self.world.solana.chain.time_of_s(landed.slot),
+                **transaction_json(landed, form, 1),  # type: ignore[dict-item]
+            }
+            read = wire.decode(msgspec.json.encode(reply), wire.Transaction)
+            yield read_transaction(Signature(landed.signature), read)
+
+    def _books_balance(self) -> Iterator[str]:
+        """I1 and I2."""
+        for row in self._rows(
+            "SELECT e.key FROM entries e JOIN postings p ON p.entry_id = e.id"
+            " JOIN accounts a ON a.name = p.account GROUP BY e.id"
+            " HAVING sum(CASE WHEN a.is_where THEN p.lamports ELSE -p.lamports END) <> 0"
+        ):
+            yield f"I1: entry {row['key']} does not balance"
+        for row in self._rows(
+            "SELECT a.name, a.balance, coalesce(sum(p.lamports), 0)::bigint AS posted,"
+            " min(p.balance) AS low, a.version, count(p.*) AS count"
+            " FROM accounts a LEFT JOIN postings p ON p.account = a.name GROUP BY a.name"
+        ):
+            if row["balance"] != row["posted"] or row["version"] != row["count"]:
+                yield f"I1: {row['name']} has {row['balance']}, its postings make {row['posted']}"
+            if row["balance"] < 0 or (row["low"] or 0) < 0:
+                yield f"I2: {row['name']} was negative"
+
+    def _ledger_is_its_facts(self) -> Iterator[str]:
+        """I3: each fact has made its entry, once, and nothing else has."""
+        expected = {entry.key: entry for entry in self._entries()}
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for row in self._rows(
+            "SELECT e.key, p.account, p.lamports FROM entries e"
+            " JOIN postings p ON p.entry_id = e.id"
+        ):
+            found[row["key"]][row["account"]] = row["lamports"]
+        for key in sorted(expected.keys() - found.keys()):
+            yield f"I3: {key} was never posted"
+        for key in sorted(found.keys() - expected.keys()):
+            yield f"I3: {key} was posted and never happened"
+        for key in sorted(found.keys() & expected.keys()):
+            legs = {leg.account.name: leg.lamports for leg in expected[key].postings}
+            if legs != found[key]:
+                yield f"I3: {key} was posted as {found[key]}, it was {legs}"
+        totals = ledger.balances(expected.values())
+        for row in self._rows("SELECT name, balance FROM accounts"):
+            if totals.get(Account(row["name"]), 0) != row["balance"]:
+                yield f"I3: {row['name']} has {row['balance']}, its facts make {totals.get(Account(row['name']), 0)}"
+
+    def _entries(self) -> Iterator[Entry]:
+        """Make the ledger anew from rows and the chain, by its plain model."""
+        by_signature = {each.signature: each for each in self.landed}
+        for stake in self.stakes.values():
+            cause, user = f"stake:{stake['id']}", stake["user_id"]
+            yield ledger.hold(cause, user, stake["lamports"])
+            if stake["state"] == "RELEASED":
+                yield ledger.release(cause, user, stake["lamports"])
+            elif stake["state"] in ("LANDED", "MISSED"):
+                yield ledger.stake(
+                    stake["id"], user, stake["room_id"], self.wallets[user],
+                    self.vaults[stake["room_id"]], stake["lamports"],
+                    in_time=stake["state"] == "LANDED",
+                )  # fmt: skip
+        for row in self._rows("SELECT * FROM withdrawals"):
+            cause, user = f"withdrawal:{row['id']}", row["user_id"]
+            if row["state"] in ("WAITING", "LEAVING", "PAID", "RELEASED"):
+                yield ledger.hold(cause, user, row["lamports"])
+            if row["state"] == "RELEASED":
+                yield ledger.release(cause, user, row["lamports"])
+            if row["state"] == "PAID":
+                yield ledger.withdrawal(row["id"], user, self.wallets[user], row["lamports"])
+        for room, settled in self.settlements.items():
+            if settled["pool"]:
+                yield ledger.settlement(room, settled["pool"])
+        for row in self.transfers:
+            if row["state"] == "LANDED":
+                yield from self._of_transfer(row)
+        fee_payer = self.by_kind["fee_payer"]
+        for attempt in self.attempts:
+            landed = by_signature.get(attempt["signature"])
+            if landed is None:
+                continue
+            yield ledger.fee(landed.signature, fee_payer, landed.fee)
+            if landed.error is None:
+                for address, lamports in self.floors[attempt["id"]]:
+                    yield ledger.floor_laid(landed.signature, fee_payer, Address(address), Lamports(lamports))
+        yield from self._deposits()
+
+    def _of_transfer(self, row: Mapping[str, Any]) -> Iterator[Entry]:
+        source, destination, lamports = row["from_address"], row["to_address"], row["lamports"]
+        match row["kind"]:
+            case "payout":
+                yield ledger.payout(row["room_id"], row["user_id"], source, destination, lamports)
+            case "refund":
+                yield ledger.refund(
+                    row["subject_id"], row["room_id"], row["user_id"], source, destination, lamports
+                )
+            case "shares":
+                settled = self.settlements[row["room_id"]]
+                yield ledger.shares(
+                    row["room_id"], source, destination, settled["house"],
+                    [(user, part) for user, part in settled["shares"]],
+                )  # fmt: skip
+
+    def _deposits(self) -> Iterator[Entry]:
+        """Everything that anybody else sent to an address of ours, out of the chain's history."""
+        from tests.simulation.world import DEPOSIT_LAMPORTS_MIN
+
+        mine = {row["signature"] for row in self.attempts}
+        for landed in self.landed:
+            if landed.signature in mine or landed.error is not None:
+                continue
+            for address, row in self.ours.items():
+                lamports = landed.received(Address(address))
+                if not lamports:
+                    continue
+                owner = ledger.HOUSE
+                if row["kind"] == "vault":
+                    owner = ledger.stray(Address(address))
+                elif row["kind"] == "user":
+                    enough = lamports >= DEPOSIT_LAMPORTS_MIN
+                    owner = ledger.available(row["user_id"]) if enough else ledger.stray(Address(address))
+                yield ledger.deposit(landed.signature, Address(address), lamports, owner)
+
+    def _chain_is_its_rows(self) -> Iterator[str]:
+        """I5 and I6: what left our addresses on chain is what the rows say, each once."""
+        happened: Counter[tuple[str, str, int]] = Counter()
+        memos: Counter[str] = Counter()
+        for landed in self.landed:
+            for moved in landed.moved:
+                if moved.source in self.ours:
+                    happened[moved.source, moved.destination, moved.lamports] += 1
+            for address in self.ours:
+                memos.update(landed.memos_of(Address(address)))
+        written: Counter[tuple[str, str, int]] = Counter()
+        for row in self.transfers:
+            if row["state"] == "LANDED":
+                written[row["from_address"], row["to_address"], row["lamports"]] += 1
+        fee_payer = self.by_kind["fee_payer"]
+        for attempt in self.attempts:
+            if attempt["state"] == "LANDED":
+                for address, lamports in self.floors[attempt["id"]]:
+                    written[fee_payer, address, lamports] += 1
+        for what, times in sorted((happened - written).items()):
+            yield f"I5: {what} moved {times} times more than the rows say"
+        for what, times in sorted((written - happened).items()):
+            yield f"I6: {what} is written {times} times more than it moved"
+        for memo, times in sorted(memos.items()):
+            if times > 1 and not memo.startswith("r1 pay"):
+                yield f"I5: {memo!r} is on chain {times} times"
+        by_signature = {each.signature: each for each in self.landed}
+        for attempt in self.attempts:
+            landed = by_signature.get(attempt["signature"])
+            there = "absent" if landed is None else "LANDED" if landed.error is None else "REFUSED"
+            said = attempt["state"] if attempt["state"] in ("LANDED", "REFUSED") else "absent"
+            if there != said:
+                yield f"I6: attempt {attempt['id']} is {attempt['state']}, on chain it is {there}"
+        counts = Counter(
+            transfer
+            for attempt in self.attempts
+            if attempt["state"] == "LANDED"
+            for transfer in self.linked[attempt["id"]]
+        )
+        for row in self.transfers:
+            if counts[row["id"]] != (row["state"] == "LANDED"):
+                yield f"I5: {row['key']} is {row['state']} and landed {counts[row['id']]} times"
+
+    def _pools_are_the_chains(self) -> Iterator[str]:
+        """Read each pool from the vault's own history: what is in a block up to the cut counts."""
+        at = {each.signature: each for each in self.landed}
+        landed_at: dict[int, int] = {}
+        for attempt in self.attempts:
+            if attempt["state"] == "LANDED":
+                for transfer in self.linked[attempt["id"]]:
+                    landed_at[transfer] = at[attempt["signature"]].block_time or 0
+        for row in self.transfers:
+            if row["kind"] != "stake" or row["id"] not in landed_at:
+                continue
+            in_time = landed_at[row["id"]] <= self.rooms[row["room_id"]]["cut_at"]
+            state = self.stakes[row["subject_id"]]["state"]
+            if state != ("LANDED" if in_time else "MISSED"):
+                yield f"stake {row['subject_id']} is {state}; by the chain's clock in time: {in_time}"
+        for room in self.rooms.values():
+            if room["sealed_at"] is None:
+                continue
+            sides = {
+                side: sum(
+                    stake["lamports"]
+                    for stake in self.stakes.values()
+                    if (stake["room_id"], stake["side"], stake["state"]) == (room["id"], side, "LANDED")
+                )
+                for side in ("YES", "NO")
+            }
+            if (room["sealed_yes"], room["sealed_no"]) != (sides["YES"], sides["NO"]):
+                yield f"room {room['id']} was sealed otherwise than what landed in time: {sides}"
+
+    def _settlements_follow(self) -> Iterator[str]:
+        """Divide every pool again, and compare what was planned."""
+        referrers = {row["id"]: row["referrer"] for row in self._rows("SELECT * FROM users")}
+        planned: dict[int, Counter[tuple[str, int]]] = defaultdict(Counter)
+        for row in self.transfers:
+            if row["kind"] in ("payout", "refund", "shares"):
+                planned[row["room_id"]][row["key"], row["lamports"]] += 1
+        for room in self.rooms.values():
+            if room["state"] != "PAID":
+                continue
+            number = room["id"]
+            counted = [
+                Stake(
+                    stake["id"], stake["bet_id"], stake["user_id"], Side(stake["side"]),
+                    Lamports(stake["lamports"]), Bps(stake["weight_bps"]),
+                    referrers[stake["user_id"]],
+                )
+                for stake in self.stakes.values()
+                if stake["room_id"] == number and stake["state"] == "LANDED"
+            ]  # fmt: skip
+            divided = settle(
+                counted,
+                Outcome(room["outcome"]),
+                VoidReason(room["void_reason"]) if room["void_reason"] else None,
+                host=room["creator"],
+                protocol_fee_bps=room["protocol_fee_bps"],
+                host_fee_bps=room["host_fee_bps"],
+            )
+            due: Counter[tuple[str, int]] = Counter()
+            for payout in divided.payouts:
+                due[f"payout:{number}:{payout.user}", payout.lamports] += 1
+            for refund in divided.refunds:
+                due[f"refund:{refund.stake}", refund.lamports] += 1
+            for stake in self.stakes.values():
+                if stake["room_id"] == number and stake["state"] == "MISSED":
+                    due[f"refund:{stake['id']}", stake["lamports"]] += 1
+            rest = divided.house + sum(part for _, part in divided.shares)
+            if rest:
+                due[f"shares:{number}", rest] += 1
+            if planned[number] != due:
+                yield f"room {number} is divided otherwise: {planned[number]}, not {due}"
+
+    def _claims_lie_where_they_must(self) -> Iterator[str]:
+        """I8: at every address lies what somebody may claim there."""
+        balances = {row["name"]: row["balance"] for row in self._rows("SELECT * FROM accounts")}
+
+        def on(name: str) -> int:
+            return int(balances.get(name, 0))
+
+        operator = 0
+        for address, row in self.ours.items():
+            beside = on(f"floor:{address}") + on(f"stray:{address}")
+            lies = on(f"chain:{address}")
+            match row["kind"]:
+                case "user":
+                    claimed = on(f"available:{row['user_id']}") + on(f"held:{row['user_id']}")
+                case "vault":
+                    claimed = on(f"pool:{row['room_id']}") + on(f"due:{row['room_id']}")
+                    if claimed:
+                        yield f"I4: {claimed} of room {row['room_id']} are still in its vault"
+                case _:
+                    operator += lies - beside
+                    continue
+            if lies != claimed + beside:
+                yield f"I8: at {address} lie {lies}, claimed are {claimed} and {beside}"
+        earned = sum(balance for name, balance in balances.items() if name.startswith("earned:"))
+        if operator != earned + on("house"):
+            yield f"I8: the operator has {operator}, claimed are {earned + on('house')}"
+        for name, balance in balances.items():
+            if name.startswith("held:") and balance:
+                yield f"I4: {name} still has {balance}"
+
+    def _no_lamport_is_made(self) -> Iterator[str]:
+        """On the whole chain nothing is made or lost but fees, which are burnt."""
+        chain = self.world.solana.chain
+        head = chain.heads().processed
+        held = sum(
+            account.lamports
+            for address in chain._accounts._versions
+            if (account := chain.account(address, head)) is not None
+        )
+        burnt = sum(landed.fee for landed in self.landed)
+        made = chain.settings.faucet_lamports
+        if held + burnt != made:
+            yield f"of {made} lamports {held} lie somewhere and {burnt} were burnt"
+
+    def _events_have_no_gaps(self) -> Iterator[str]:
+        """Every event has its number, and every public one its place in its room."""
+        rows = self._rows(
+            "SELECT number, payload FROM outbox WHERE topic = 'events' ORDER BY number NULLS LAST"
+        )
+        if [row["number"] for row in rows] != list(range(1, len(rows) + 1)):
+            yield "events are numbered with gaps"
+        seen: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            if "seq" in row["payload"]:
+                seen[row["payload"]["room"]].append(row["payload"]["seq"])
+        for room, sequence in seen.items():
+            if sequence != list(range(1, len(sequence) + 1)):
+                yield f"room {room} tells its events as {sequence}"
+        sent: dict[int, bytes] = {}
+        for event in self.world.bus.events:
+            number = msgspec.json.decode(event)["number"]
+            if sent.setdefault(number, event) != event:
+                yield f"event {number} was sent with two contents"
+        if sorted(sent) != [row["number"] for row in rows]:
+            yield "not every event was sent"
+
+
+def moment_ms(world: World) -> int:
+    """Return the moment of a story in words of the database."""
+    return EPOCH_MS + world.turns.now_ms

@@ -1,0 +1,234 @@
+"""Play: one seed from its beginning to heal, drain and check; many seeds one after another.
+
+In        seeds.
+Out       for each what went wrong, how often, and what is not as it must be; its fingerprint.
+Promises  the same seed has the same fingerprint, alone or among others; a failure names its seed.
+Run       ``rooms simulate --seeds 1..1000``
+"""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import structlog
+
+from sandbox.postgres import PostgresSettings, ensure_database, running_postgres
+from storage.migrate import migrate
+from tests.simulation import checks
+from tests.simulation.database import Database
+from tests.simulation.story import Story
+from tests.simulation.turns import Stuck, TurnLoop, Turns
+from tests.simulation.world import World, own_connections
+
+DATABASE = "simulation"
+SESSIONS = 48
+DRAIN_S_MAX = 600.0
+DRAIN_LOOK_S = 5.0
+MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What became of one seed."""
+
+    seed: int
+    faults: tuple[str, ...]
+    digest: str
+    struck: Counter[str]
+    transactions: int
+    statements: int
+    turns: int
+    lock_waits: int
+    deaths: int
+    virtual_s: float
+    real_s: float
+    lines: tuple[str, ...] = ()
+
+
+@dataclass
+class Summary:
+    """What became of many."""
+
+    seeds: int = 0
+    transactions: int = 0
+    turns: int = 0
+    lock_waits: int = 0
+    deaths: int = 0
+    virtual_s: float = 0.0
+    struck: Counter[str] = field(default_factory=Counter)
+    failed: list[Played] = field(default_factory=list)
+
+    def add(self, played: Played) -> None:
+        """Count one more."""
+        self.seeds += 1
+        self.transactions += played.transactions
+        self.turns += played.turns
+        self.lock_waits += played.lock_waits
+        self.deaths += played.deaths
+        self.virtual_s += played.virtual_s
+        self.struck += played.struck
+        if played.faults:
+            self.failed.append(played)
+
+
+class Stage:
+    """A server and a loop for stories, one after another."""
+
+    def __init__(self, settings: PostgresSettings, *, verbose: bool = False) -> None:
+        self._settings = settings
+        self._verbose = verbose
+        self._set_up()
+
+    def play(self, seed: int) -> Played:
+        """Play a seed."""
+        began = time.perf_counter()
+        faults: list[str] = []
+        world: World | None = None
+        try:
+            with _quiet():
+                world = self._loop.run_until_complete(self._play(seed, faults))
+        except Stuck as stuck:
+            faults.append(f"I4: {stuck}")
+        except Exception:  # noqa: BLE001 - one seed that cannot be played must not hide the others
+            faults.append(traceback.format_exc())
+        turns = self._turns
+        played = Played(
+            seed=seed,
+            faults=tuple(faults),
+            digest=turns.digest,
+            struck=world.weather.struck if world else Counter(),
+            transactions=len(world.solana.chain.history) if world else 0,
+            statements=0,
+            turns=turns.turns,
+            lock_waits=turns.waits,
+            deaths=world.deaths if world else 0,
+            virtual_s=turns.now_s,
+            real_s=time.perf_counter() - began,
+            lines=tuple(turns.lines) if faults else (),
+        )
+        if faults:
+            # What a broken story has left is not taken into the next.
+            self._tear_down()
+            self._set_up()
+        return played
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._loop.run_until_complete(self._database.close())
+        self._loop.close()
+
+    def _set_up(self) -> None:
+        self._turns = Turns(verbose=self._verbose)
+        self._loop = TurnLoop(self._turns)
+        asyncio.set_event_loop(self._loop)
+        self._database = Database(self._settings.dsn(DATABASE), self._turns)
+        self._database.prepare()
+        self._loop.run_until_complete(self._database.open(SESSIONS))
+
+    def _tear_down(self) -> None:
+        self._turns.end()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._database.admin.close()
+        self._loop.forget()
+        self._loop.close()
+
+    async def _play(self, seed: int, faults: list[str]) -> World:
+        turns = self._turns
+        world = World.of(seed, turns, self._database)
+        story = Story.of(world)
+        with own_connections(world):
+            keepers = [
+                asyncio.ensure_future(world.keep(name, build))
+                for name, build in world.processes().items()
+            ]
+            market = asyncio.ensure_future(world.market.run())
+            try:
+                await story.play()
+                await story.heal()
+                faults += await _drained(world)
+            except Exception as wrong:  # noqa: BLE001 - whatever the product raised is a finding
+                faults.append(f"the story ended with {wrong!r}")
+            world.over = True
+            for life in world.lives.values():
+                life.kill()
+            market.cancel()
+            await asyncio.wait([*keepers, market])
+            for keeper in keepers:
+                if (error := keeper.exception()) is not None:
+                    world.broken.append(error)
+            await self._database.end()
+        turns.end()
+        self._loop.forget()
+        faults += [_told(each) for each in world.broken]
+        faults += checks.faults(world)
+        return world
+
+
+async def _drained(world: World) -> list[str]:
+    """Wait until everything has come to its end, and name what has not."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + DRAIN_S_MAX
+    while left := checks.waiting(world):
+        if loop.time() > until:
+            return [f"I4: {each} has not come to its end" for each in left]
+        if world.broken:
+            return []
+        await asyncio.sleep(DRAIN_LOOK_S)
+    return []
+
+
+def _told(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__name__} at {place}: {error}"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    kept: dict[str, Any] = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**kept)
+
+
+@contextmanager
+def stage(port: int, *, verbose: bool = False) -> Iterator[Stage]:
+    """Start a server for stories, in memory where there is a file system of memory."""
+    folder = MEMORY if MEMORY.is_dir() else None
+    with TemporaryDirectory(prefix="rooms-simulation-", dir=folder) as place:
+        settings = PostgresSettings(
+            data_dir=Path(place) / "data",
+            port=port,
+            options={
+                "fsync": "off",
+                "synchronous_commit": "off",
+                "full_page_writes": "off",
+                "autovacuum": "off",
+                "jit": "off",
+                "plan_cache_mode": "force_generic_plan",
+                # A circle of locks is found by who says whose turn it is.
+                "deadlock_timeout": "1h",
+                "max_connections": "100",
+            },
+        )
+        with running_postgres(settings):
+            ensure_database(settings, DATABASE)
+            migrate(settings.dsn(DATABASE))
+            made = Stage(settings, verbose=verbose)
+            try:
+                yield made
+            finally:
+                made.close()
