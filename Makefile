@@ -47,7 +47,7 @@ imports: $(VENV)/dev-ready
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/dev-ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 format: $(VENV)/dev-ready ## put the code in its usual form
 	$(BIN)/ruff format .

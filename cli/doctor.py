@@ -7,7 +7,6 @@ Promises  it changes nothing; no secret is shown; every question has a time limi
 """
 
 import asyncio
-import os
 import stat
 import sys
 import time
@@ -24,13 +23,14 @@ from rich.table import Table
 from chain.rpc import Rpc
 from chain.settings import RpcSettings
 from chain.trouble import NotKnown
-from cli.embedded import Stack
+from cli.place import settings_here
 from cli.probes import reaches
-from cli.settings import PREFIX, BadSettings, Settings, read_settings_from
+from cli.settings import BadSettings, Settings
 from rooms.decimal_text import text_from_whole
 from rooms.refusal import CannotGoOn
-from storage import flags, health
+from storage import flags, health, leases
 from storage.connections import open_connections
+from storage.leases import Lease
 from storage.live import open_live
 from storage.migrate import missing_migrations
 from streams.feeds.sources import SOURCES
@@ -69,7 +69,7 @@ async def examine(folder: Path) -> None:
     """Ask everything, print what was found, and end with 1 when something is wrong."""
     console = Console()
     try:
-        settings, said = _settings(folder)
+        settings, said = settings_here(folder)
     except BadSettings as error:
         console.print(f"{Grade.WRONG.value} settings: {error}")
         sys.exit(1)
@@ -98,18 +98,6 @@ async def examine(folder: Path) -> None:
         sys.exit(1)
 
 
-def _settings(folder: Path) -> tuple[Settings, str]:
-    if any(name.startswith(PREFIX) for name in os.environ):
-        return read_settings_from(os.environ), "settings: from the ROOMS_* variables"
-    stack = Stack.last(folder)
-    if stack is None:
-        raise BadSettings(
-            "no ROOMS_* variable is set and no embedded stack was started here: "
-            "run `make run` first, or set the variables of docs/settings.md"
-        )
-    return read_settings_from(stack.environment()), f"settings: of the embedded stack in {folder}"
-
-
 async def _asked(name: str, question: Question, settings: Settings) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -133,9 +121,12 @@ async def _database(settings: Settings) -> Sequence[Finding]:
     ):
         known = await flags.known(connection)
         seen = await health.look(connection)
+        audited = await leases.is_taken(connection, Lease.AUDITOR)
     closed = [flag.value for flag in flags.Flag if not known.get(flag, False)]
     if closed:
         findings.append(Finding("flags", Grade.KNOW, f"closed: {', '.join(closed)}"))
+    if not audited:
+        findings.append(Finding("auditor", Grade.KNOW, "none runs: no breach would be noticed"))
     if seen.set_aside:
         findings.append(
             Finding("set aside", Grade.KNOW, f"{seen.set_aside} messages wait for a person to look")

@@ -3,7 +3,8 @@
 In        a data folder, ports, which venues; settings that differ from production's.
 Out       the children in the order in which they start; what must be made before they can.
 Promises  the product's own processes get only addresses and secrets: they do not know where they
-          run; each comes to the database as its own role; a second start finds the first one's data.
+          run; each comes to the database as its own role; a second start finds the data of the
+          first.
 """
 
 import asyncio

@@ -4,10 +4,11 @@ Promises  `--help` says what each command does; whatever cannot work is one clea
           code that is not 0; Ctrl-C is no error.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +19,9 @@ from cli.ports import BASE, Ports
 from cli.running import run_until_told
 from cli.settings import BadSettings, Settings, read_settings
 
+if TYPE_CHECKING:
+    from storage.flags import Flag
+
 app = typer.Typer(
     help="Bets in Telegram on whether a price reaches a target in time.",
     no_args_is_help=True,
@@ -27,6 +31,8 @@ app = typer.Typer(
 app.add_typer(sandbox.app, name="sandbox")
 
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
+What = Annotated[str, typer.Argument(help="bets, rooms, withdrawals, signing or all")]
+Reason = Annotated[str, typer.Option(help="Why; it is written down for good.")]
 Seed = Annotated[int, typer.Option(help="Which sandbox market: the same seed, the same prices.")]
 Broker = Annotated[
     str, typer.Option("--kafka", help="The broker: embedded, or apache (needs java, and mvn once).")
@@ -128,6 +134,52 @@ def doctor(data: Folder = Path(".rooms")) -> None:
 
 
 @app.command()
+def pause(what: What, reason: Reason, data: Folder = Path(".rooms")) -> None:
+    """Stop new bets, rooms, withdrawals or signatures; never watching, deciding or posting."""
+    from cli.pausing import pause as close
+
+    flag = _flag(what)
+    run_until_told(close(_settings_here(data), flag, reason))
+
+
+@app.command()
+def resume(
+    what: What,
+    reason: Reason,
+    data: Folder = Path(".rooms"),
+    despite: Annotated[
+        bool, typer.Option("--despite", help="Though the ledger shows a breach.")
+    ] = False,
+) -> None:
+    """Open what was paused, unless the ledger shows a breach."""
+    from cli.pausing import resume as reopen
+
+    flag = _flag(what)
+    run_until_told(reopen(_settings_here(data), flag, reason, despite=despite))
+
+
+@app.command()
+def audit(
+    data: Folder = Path(".rooms"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
+    leaves: Annotated[
+        Path | None,
+        typer.Option(help="Write every claim with its salt and proof into this file; secret."),
+    ] = None,
+    adopt_head: Annotated[
+        bool,
+        typer.Option("--adopt-head", help="Keep the end of the audit log as it is as its head."),
+    ] = False,
+) -> None:
+    """Verify the audit log; compare ledger and chain; say what is owed and what there is."""
+    from cli.auditing import run_audit
+
+    run_until_told(
+        run_audit(_settings_here(data), as_json=as_json, leaves=leaves, adopt_head=adopt_head)
+    )
+
+
+@app.command()
 def tail(
     what: Annotated[str, typer.Argument(help="prices or settlements")],
     url: Annotated[str, typer.Option(help="Where the gateway is.")] = f"ws://127.0.0.1:{BASE + 1}",
@@ -177,6 +229,14 @@ def bot() -> None:
 
 
 @app.command()
+def auditor() -> None:
+    """Run the process that checks that money adds up, and pauses when it does not."""
+    from cli.processes.auditor import run as run_auditor
+
+    _run_process("auditor", run_auditor)
+
+
+@app.command()
 def gateway() -> None:
     """Run the process that streams prices and settlement events to programs."""
     from cli.processes.gateway import run as run_gateway
@@ -186,7 +246,32 @@ def gateway() -> None:
 
 def run() -> None:
     """Be the `rooms` command."""
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        sys.exit(
+            f"the package {missing.name} is not installed: `make run` installs what is needed, "
+            "then starts"
+        )
+
+
+def _flag(what: str) -> "Flag":
+    from storage.flags import Flag
+
+    if what not in tuple(Flag):
+        raise typer.BadParameter(f"choose one of {', '.join(Flag)}", param_hint="WHAT")
+    return Flag(what)
+
+
+def _settings_here(folder: Path) -> Settings:
+    from cli.place import settings_here
+
+    try:
+        settings, _ = settings_here(folder.resolve())
+    except BadSettings as error:
+        sys.exit(f"rooms: {error}")
+    set_up_logs("rooms", "people", level=logging.ERROR)
+    return settings
 
 
 def _is_apache(broker: str) -> bool:

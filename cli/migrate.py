@@ -8,10 +8,11 @@ Promises  to run it twice is to run it once; flags start closed in production, o
 import asyncio
 from dataclasses import replace
 
+from cli.place import operator
 from cli.settings import Settings
 from rooms.catalogue import CATALOGUE
 from rooms.feed import Feed
-from storage import feeds, flags
+from storage import audit_log, feeds, flags
 from storage.connections import open_connections, transaction
 from storage.flags import Flag
 from storage.migrate import migrate
@@ -32,6 +33,8 @@ async def migrate_all(settings: Settings) -> list[str]:
                 _with_quorum(feed, settings.quorum),
                 standing=feed.name in settings.standing_feeds,
             )
+        for name in applied:
+            await audit_log.note(connection, "migrate", name, "rooms migrate", operator())
         known = await flags.known(connection)
         for flag in Flag:
             if flag not in known:

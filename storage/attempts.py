@@ -72,6 +72,10 @@ class LiveAttempt:
     sent_at: UnixMs | None
 
 
+class TakenAlready(Exception):
+    """A signing cannot be written down now: its transfers, or its very bytes, are taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedRoom:
     """What a landed stake is judged by."""
@@ -120,14 +124,21 @@ async def write_down(
     memo: str,
     transfers: Sequence[int],
     floors: Sequence[tuple[Address, Lamports]],
-) -> int | None:
-    """Write a signing down with its transfers and floors; None when a transfer is taken already."""
+) -> int:
+    """Write a signing down with its transfers and floors.
+
+    Raises:
+        TakenAlready: the transaction must be rolled back, as some of its transfers are taken up.
+    """
     taken = await connection.fetch(SQL["take_up"], list(transfers))
     if len(taken) != len(transfers):
-        return None
-    attempt: int = await connection.fetchval(
+        raise TakenAlready("somebody else has taken up one of these transfers")
+    attempt: int | None = await connection.fetchval(
         SQL["insert"], signature, raw, last_valid_height, context_slot, fee_payer, memo
     )
+    if attempt is None:
+        # The same transfers on the same blockhash are the same bytes; the next block has another.
+        raise TakenAlready("these very bytes were signed before")
     await connection.execute(SQL["link"], attempt, list(transfers))
     await connection.execute(
         SQL["link_floors"],

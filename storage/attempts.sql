@@ -35,9 +35,10 @@ SELECT a AS address,
                    WHERE f.address = a AND t.state = 'SIGNED'), 0)::bigint AS lamports
 FROM unnest($1::text[]) a;
 
--- insert(signature, raw, last valid height, context slot, fee payer, memo) -> id
+-- insert(signature, raw, last valid height, context slot, fee payer, memo) -> id, when it is new
 INSERT INTO attempts (signature, raw, last_valid_height, context_slot, fee_payer, memo)
 VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (signature) DO NOTHING
 RETURNING id;
 
 -- link(attempt, transfers) -> nothing

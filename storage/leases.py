@@ -77,6 +77,12 @@ class HeldLease:
         )
 
 
+async def is_taken(connection: Connection, lease: Lease) -> bool:
+    """Say whether anybody holds a lease now."""
+    taken: bool = await connection.fetchval(SQL["is_taken"], lease.value)
+    return taken
+
+
 @asynccontextmanager
 async def held(
     dsn: str, lease: Lease, *, standing_by: Callable[[], None] = lambda: None

@@ -18,3 +18,11 @@ SELECT EXISTS (
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND classid = 0 AND objid = $1::bigint::oid AND objsubid = 1
 );
+
+-- is_taken(lease) -> whether anybody holds it now
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid = 0 AND objid = $1::bigint::oid AND objsubid = 1
+);

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import faust
 import structlog
+from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import CrashingSupervisor
@@ -75,6 +76,13 @@ class _Transport(driver.Transport):
     Consumer = _Consumer
 
 
+class _NoTables(TableManager):
+    async def on_start(self) -> None:
+        """Start at once: the second that is waited otherwise is for tables, and there are none."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class App(faust.App):
     """A Faust app that stores nothing on disk and survives a log that began anew."""
 
@@ -91,6 +99,7 @@ def build_app(name: str, bootstrap: str) -> App:
         name,
         broker=f"kafka://{bootstrap.replace(',', ';')}",
         store="memory://",
+        TableManager=_NoTables,
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,

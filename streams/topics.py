@@ -65,6 +65,10 @@ class TopicsDiffer(CannotGoOn):
     """A topic is there, but not as this version declares it; the message says what to do."""
 
 
+class TopicMissing(TopicsDiffer):
+    """A topic is not there, or not yet."""
+
+
 class BrokerAway(CannotGoOn):
     """The broker cannot be reached or refuses; the message says which one and why."""
 
@@ -132,9 +136,7 @@ async def create_topics(
     topics = declared(partitions, replicas)
     async with _admin(bootstrap) as admin:
         made = [topic.name for topic in topics if await _create(admin, topic)]
-        if made:
-            await _until_shown(admin, topics)
-        await _check(admin, topics)
+        await (_check_when_shown if made else _check)(admin, topics)
         return made
 
 
@@ -163,23 +165,19 @@ async def _create(admin: AIOKafkaAdminClient, topic: Topic) -> bool:
     return True
 
 
-async def _until_shown(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
-    """Wait until every partition has a leader: a cluster answers before its brokers know."""
-    try:
-        async with asyncio.timeout(SHOWN_LIMIT_S):
-            while not await _are_shown(admin, topics):  # noqa: ASYNC110 - a cluster tells nobody
-                await asyncio.sleep(_LOOK_EVERY_S)
-    except TimeoutError:
-        log.warning("topics_not_shown", limit_s=SHOWN_LIMIT_S)
-
-
-async def _are_shown(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> bool:
-    return all(
-        not each["error_code"]
-        and each["partitions"]
-        and all(not partition["error_code"] for partition in each["partitions"])
-        for each in await admin.describe_topics([topic.name for topic in topics])
-    )
+async def _check_when_shown(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
+    """Check topics that were made just now: a cluster answers before all its brokers know."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SHOWN_LIMIT_S
+    while True:
+        try:
+            await _check(admin, topics)
+        except TopicMissing:
+            if loop.time() > until:
+                raise
+        else:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
@@ -190,7 +188,7 @@ async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
     }
     for topic in topics:
         if topic.name not in found:
-            raise TopicsDiffer(f"topic {topic.name} is missing: run `rooms migrate`")
+            raise TopicMissing(f"topic {topic.name} is missing: run `rooms migrate`")
         partitions = len(found[topic.name])
         if partitions != topic.partitions:
             raise TopicsDiffer(

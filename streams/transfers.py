@@ -36,6 +36,10 @@ async def sign_due(custody: Custody) -> int:
         due = await attempts.due(connection, DUE_MAX)
     if not due:
         return 0
+    async with transaction(custody.connections) as connection:
+        # Asked again where the attempt is written down; here, so that no key is used in vain.
+        if not await flags.is_open(connection, Flag.SIGNING):
+            return 0
     recent = await custody.providers.first(lambda rpc: rpc.latest_blockhash())
     rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum())
     done = 0
@@ -152,24 +156,26 @@ async def _sign(
     paths = paths_of(owners, sorted({each.transfer.source for each in together}))
     paths[fee_payer] = KeyPath.fee_payer()
     signed = await sign_batch(custody.signer, batch, paths, recent, custody.fees)
-    async with transaction(custody.connections) as connection:
-        await custody.fence(connection)
-        if not await flags.is_open(connection, Flag.SIGNING):
-            log.info("signing is paused", transfers=len(together))
-            return None
-        attempt = await attempts.write_down(
-            connection,
-            signature=signed.signature,
-            raw=signed.raw,
-            last_valid_height=signed.last_valid_height,
-            context_slot=signed.context_slot,
-            fee_payer=fee_payer,
-            memo=memo,
-            transfers=[each.transfer.id for each in together],
-            floors=lacking,
-        )
-        if attempt is None:
-            return None
+    try:
+        async with transaction(custody.connections) as connection:
+            await custody.fence(connection)
+            if not await flags.is_open(connection, Flag.SIGNING):
+                log.info("signing is paused", transfers=len(together))
+                return None
+            attempt = await attempts.write_down(
+                connection,
+                signature=signed.signature,
+                raw=signed.raw,
+                last_valid_height=signed.last_valid_height,
+                context_slot=signed.context_slot,
+                fee_payer=fee_payer,
+                memo=memo,
+                transfers=[each.transfer.id for each in together],
+                floors=lacking,
+            )
+    except attempts.TakenAlready as why:
+        log.info("not signed", memo=memo, why=str(why))
+        return None
     log.info("signed", signature=signed.signature, memo=memo, transfers=len(together))
     return LiveAttempt(
         id=attempt,

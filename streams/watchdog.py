@@ -68,17 +68,24 @@ class Stillness:
         return None
 
 
-async def watch(app: App, ends: LogEnds, places: Positions) -> None:
+async def watch(
+    app: App,
+    ends: LogEnds,
+    places: Positions,
+    *,
+    still_limit_s: float = STILL_LIMIT_S,
+    look_every_s: float = LOOK_EVERY_S,
+) -> None:
     """Look until cancelled.
 
     Raises:
         StoodStill: when the process must end.
     """
     loop = asyncio.get_running_loop()
-    stillness = Stillness()
+    stillness = Stillness(still_limit_s)
     rebalancing_since_s: float | None = None
     while True:
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(look_every_s)
         now_s = loop.time()
         if app.rebalancing:
             rebalancing_since_s = rebalancing_since_s or now_s

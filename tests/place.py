@@ -3,6 +3,7 @@
 Holds     the shortest way to each row; moments are counted from the database's clock.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -180,11 +181,12 @@ class Place:
 
     async def somebody_waits(self) -> None:
         """Return when a statement of this database waits for a lock."""
-        while not await self.value(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND datname = current_database())"
-        ):
-            pass
+        async with asyncio.timeout(10):
+            while not await self.value(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                " AND datname = current_database())"
+            ):
+                pass
 
     async def books_agree(self) -> None:
         """Check that where equals whose, and that every balance is the sum of its postings."""

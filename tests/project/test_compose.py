@@ -21,7 +21,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 STACK = Stack(folder=ROOT / ".rooms", ports=Ports(*range(10)), venues=SANDBOX)
-PROCESSES = {"feeds", "worker", "custody", "bot", "gateway"}
+PROCESSES = {"feeds", "worker", "custody", "bot", "gateway", "auditor"}
 SECRET = {
     f"{PREFIX}{name}"
     for name in ("DATABASE_URL", "KEYSTORE_PASSPHRASE", "TELEGRAM_TOKEN", "SOLANA_URLS")
@@ -70,10 +70,11 @@ def test_each_process_is_handed_only_its_own_secrets() -> None:
         if name != "doctor"
     }
     assert {name: given - {"database.env"} for name, given in files.items() if len(given) > 1} == {
-        "custody": {"custody.env"},
+        "custody": {"custody.env", "chain.env"},
+        "auditor": {"chain.env"},
         "bot": {"bot.env"},
     }
-    assert [name for name in OURS if "volumes" in OURS[name]] == ["custody", "doctor"]
+    assert [name for name in OURS if "volumes" in OURS[name]] == ["custody", "auditor", "doctor"]
     assert [name for name, service in OURS.items() if "profiles" in service] == ["doctor"]
 
 
@@ -100,7 +101,7 @@ def test_only_the_gateway_s_port_is_published() -> None:
 def test_who_needs_no_internet_has_none() -> None:
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in SERVICES.items() if "outside" in service["networks"]}
-    assert outside == {"feeds", "custody", "bot", "gateway", "doctor"}
+    assert outside == {"feeds", "custody", "bot", "gateway", "auditor", "doctor"}
 
 
 def test_every_server_is_healthy_before_who_needs_it_starts() -> None:

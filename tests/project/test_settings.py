@@ -28,6 +28,8 @@ def shown_as(value: object) -> str:
             return "empty"
         case str() | Path() | int():
             return f"`{value}`"
+        case tuple() if all(isinstance(each, SecretStr) for each in value):
+            return shown_as([each.get_secret_value() for each in value])
         case _:
             return f"`{json.dumps(value, separators=(',', ':'))}`"
 

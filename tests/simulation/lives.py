@@ -12,11 +12,12 @@ from typing import Any
 
 from chain.trouble import NotKnown
 from storage.again import PASSING
+from storage.leases import LeaseLostError
 from streams.relay import BrokerAwayError
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
-MEANT = (*PASSING, NotKnown, BrokerAwayError)
+MEANT = (*PASSING, NotKnown, BrokerAwayError, LeaseLostError)
 """What may end a process: trouble outside that lasted too long."""
 
 

@@ -129,7 +129,8 @@ class Stage:
         self._turns = Turns(verbose=self._verbose)
         self._loop = TurnLoop(self._turns)
         asyncio.set_event_loop(self._loop)
-        self._database = Database(self._settings.dsn(DATABASE), self._turns)
+        clock = self._settings.data_dir / "simulated_clock"
+        self._database = Database(self._settings.dsn(DATABASE), self._turns, clock)
         self._database.prepare()
         self._loop.run_until_complete(self._database.open(SESSIONS))
 
@@ -137,7 +138,7 @@ class Stage:
         self._turns.end()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
-        self._database.admin.close()
+        self._database.abandon()
         self._loop.forget()
         self._loop.close()
 
@@ -146,6 +147,7 @@ class Stage:
         world = World.of(seed, turns, self._database)
         story = Story.of(world)
         with own_connections(world):
+            await story.prepare()
             keepers = [
                 asyncio.ensure_future(world.keep(name, build))
                 for name, build in world.processes().items()
@@ -169,7 +171,8 @@ class Stage:
         turns.end()
         self._loop.forget()
         faults += [_told(each) for each in world.broken]
-        faults += checks.faults(world)
+        if not world.broken:
+            faults += checks.faults(world)
         return world
 
 

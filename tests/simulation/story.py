@@ -26,16 +26,21 @@ from rooms.room import RoomRequest, Side
 from rooms.units import Lamports, Value
 from sandbox.solana.faults import FaultKind
 from storage import feeds, flags, intents, people
+from storage.again import again
 from storage.flags import Flag
 from tests.simulation.lives import Life
 from tests.simulation.market import FEED
+from tests.simulation.weather import Chances
 from tests.simulation.world import DEPOSIT_LAMPORTS_MIN, World
 
 SOL = 1_000_000_000
 FEE_PAYER_LAMPORTS = 50 * SOL
-ROOMS_UNTIL_S = 18.0
-OVER_S = 100.0
+FEE_PAYER_LAMPORTS_LOW = 8_000_000
+FEE_PAYER_EMPTY = 0.07
+ROOMS_UNTIL_S = 28.0
+OVER_S = 110.0
 ASKED_AGAIN_S_MAX = 5.0
+PAUSE_LIMIT_MS = 60_000
 OUTSIDE = Keypair.from_seed(bytes(31) + b"\x07")
 
 SPOILING = (
@@ -57,19 +62,29 @@ class Story:
     life: Life = field(default_factory=lambda: Life("people", spared=True))
     users: list[int] = field(default_factory=list)
     rooms: int = 0
+    _empty: bool = False
+    _pausing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @classmethod
     def of(cls, world: World) -> "Story":
         """Draw the story of a seed."""
         return cls(world, Random(f"{world.seed}:story"))
 
+    async def prepare(self) -> None:
+        """Write down what is there before anything runs, in calm weather."""
+        weather = self.world.weather
+        weather.chances, chances = Chances(), weather.chances
+        fee_payer = await self._address(KeyPath.fee_payer())
+        empty = self.random.random() < FEE_PAYER_EMPTY
+        self._airdrop(fee_payer, FEE_PAYER_LAMPORTS_LOW if empty else FEE_PAYER_LAMPORTS)
+        self._empty = empty
+        await self._open_for_business()
+        await self.world.ask(self.life, lambda connection: feeds.upsert(connection, FEED, standing=True))
+        weather.chances = chances
+
     async def play(self) -> None:
         """Let everything happen, until it is over."""
-        random, world = self.random, self.world
-        world.solana.chain.airdrop(
-            Pubkey.from_string(await world.signer.address(KeyPath.fee_payer())), FEE_PAYER_LAMPORTS
-        )
-        await self._open_for_business()
+        random = self.random
         self.users = list(range(1, random.randint(2, 5) + 1))
         self.rooms = random.randint(1, 4)
         async with asyncio.TaskGroup() as tasks:
@@ -87,6 +102,8 @@ class Story:
                 tasks.create_task(self._later(random.uniform(5, OVER_S), self._rent))
             for _ in range(random.choice((0, 0, 1))):
                 tasks.create_task(self._later(random.uniform(5, OVER_S - 30), self._no_blocks))
+            for _ in range(random.choice((0, 0, 1, 3))):
+                tasks.create_task(self._later(random.uniform(5, OVER_S), self._lock_lost))
             liar = random.choice((0, 1))
             for _ in range(random.choice((0, 2, 6, 12))):
                 tasks.create_task(self._later(random.uniform(5, OVER_S), lambda: self._gust(liar)))
@@ -96,6 +113,8 @@ class Story:
         """Let everything go well from now on, and everything be open."""
         world = self.world
         world.weather.heal()
+        if self._empty:
+            self._airdrop(await self._address(KeyPath.fee_payer()), FEE_PAYER_LAMPORTS)
         world.solana.control.clear_faults()
         world.solana.chain.forget_late()
         world.market.silent_chance = 0.0
@@ -109,7 +128,6 @@ class Story:
         async def write(connection: Any) -> None:
             for flag in Flag:
                 await flags.change(connection, flag, open=True, reason="opened")
-            await feeds.upsert(connection, FEED, standing=True)
 
         await self.world.ask(self.life, write)
 
@@ -129,11 +147,12 @@ class Story:
         )
         address = await self._address(KeyPath.user(user))
         async with asyncio.TaskGroup() as tasks:
-            for number in range(random.randint(1, 3)):
-                at_s = random.uniform(0.5, 2) if not number else random.uniform(0.5, OVER_S - 20)
+            self._airdrop(address, random.randint(2 * SOL, 6 * SOL))
+            for _ in range(random.randint(0, 2)):
+                at_s = random.uniform(0.5, OVER_S - 20)
                 tasks.create_task(self._later(at_s, lambda: self._deposit(address)))
             for number in range(random.choice((0, 1, 1, 3))):
-                at_s = random.uniform(10, OVER_S - 5)
+                at_s = random.uniform(15, OVER_S - 5)
                 tasks.create_task(self._later(at_s, self._withdrawal(user, number)))
 
     async def _deposit(self, address: Pubkey) -> None:
@@ -153,7 +172,7 @@ class Story:
             if random.random() < 0.1:
                 to_address = str(await self._address(KeyPath.user(random.choice(self.users))))
             lamports = Lamports(random.choice((
-                random.randint(1, 2 * SOL), random.randint(SOL // 100, SOL // 2), SOL // 10
+                random.randint(1, 2 * SOL), random.randint(SOL // 100, SOL // 4), SOL // 10
             )))  # fmt: skip
             await self._asked(
                 lambda connection: intents.ask_withdrawal(
@@ -166,9 +185,9 @@ class Story:
 
     async def _room(self, number: int) -> None:
         random, world = self.random, self.world
-        await asyncio.sleep(random.uniform(2, ROOMS_UNTIL_S))
+        await asyncio.sleep(random.uniform(4, ROOMS_UNTIL_S))
         key = f"room {number}"
-        lock_in_ms = random.randint(6_000, 30_000)
+        lock_in_ms = random.randint(8_000, 35_000)
         watch_ms = random.randint(5_000, 30_000)
         fixed = random.random() < 0.25
         creator = random.choice(self.users)
@@ -192,10 +211,11 @@ class Story:
             return
         room, lock_at_s = opened
         async with asyncio.TaskGroup() as tasks:
-            for bet in range(random.randint(0, 2 * len(self.users))):
+            for bet in range(random.randint(0, 3 * len(self.users))):
                 until_s = max(0.0, lock_at_s - world.turns.now_s)
                 at_s = random.choice((
-                    random.uniform(0, until_s), random.uniform(max(0.0, until_s - 3), until_s + 1)
+                    random.uniform(0, until_s), random.uniform(until_s / 2, until_s),
+                    random.uniform(max(0.0, until_s - 3), until_s + 1),
                 ))  # fmt: skip
                 tasks.create_task(self._later(at_s, self._bet(room, f"{key} bet {bet}")))
 
@@ -203,10 +223,10 @@ class Story:
         random = self.random
         user = random.choice(self.users)
         # Mostly one side each, so that bets grow; sometimes the other, which is refused.
-        side = random.choice((Side.YES, Side.NO)) if random.random() < 0.3 else (Side.NO, Side.YES)[user % 2]
-        lamports = Lamports(
-            random.choice((random.randint(1_000_000, SOL), SOL // 10, 3 * SOL, 900_000))
-        )
+        usual = (Side.NO, Side.YES)[user % 2]
+        side = random.choice((Side.YES, Side.NO)) if random.random() < 0.2 else usual
+        amounts = (random.randint(1_000_000, SOL), random.randint(1, 300) * 1_000_000, SOL // 10)
+        lamports = Lamports(random.choice((*amounts, *amounts, 3 * SOL, 900_000)))
 
         async def act() -> None:
             await self._asked(
@@ -295,20 +315,35 @@ class Story:
         flag = random.choice((Flag.BETS, Flag.WITHDRAWALS, Flag.SIGNING, Flag.ALL))
         world.weather.count("pauses")
 
-        async def pause(connection: Any) -> int:
+        async def pause(connection: Any) -> None:
             await flags.change(connection, flag, open=False, reason="paused")
-            return await _new(connection, flag)
 
         async def resume(connection: Any) -> int:
             count = await _new(connection, flag)
             await flags.change(connection, flag, open=True, reason="resumed")
             return count
 
-        before = await world.ask(self.life, pause)
-        await asyncio.sleep(random.uniform(1, 15))
-        after = await world.ask(self.life, resume)
+        # One after another: the end of one must not open what another holds closed.
+        async with self._pausing:
+            await world.ask(self.life, pause)
+            connections: Any = world.database.connections_of(self.life)
+            waited = await again(
+                lambda: flags.waited_out(connections, flag, limit_ms=PAUSE_LIMIT_MS)
+            )
+            if not waited:
+                world.fail(f"I11: somebody who read that {flag} is open is under way for ever")
+            before = await world.ask(self.life, lambda connection: _new(connection, flag))
+            await asyncio.sleep(random.uniform(1, 15))
+            after = await world.ask(self.life, resume)
         if before != after:
             world.fail(f"I11: {flag} was paused, and {after - before} new reserves or signatures")
+
+    async def _lock_lost(self) -> None:
+        """Let the server end a connection that holds a lock, before its owner knows."""
+        random = self.random
+        late_s = random.choice((0.0, random.uniform(0, 20)))
+        if self.world.database.lose_one(random.randrange(1_000), late_s):
+            self.world.weather.count("lock_lost")
 
     async def _fork(self) -> None:
         chain = self.world.solana.chain

@@ -41,7 +41,7 @@ class Locks(Protocol):
         """Let the statement of this session fail."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Gate:
     """Somebody who waits for the turn; ``session`` is the database session it would use."""
 
@@ -50,7 +50,7 @@ class Gate:
     opened: "asyncio.Future[None]"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Statement:
     """A statement that the database works on.
 
@@ -179,7 +179,6 @@ class Turns:
         assert self.locks is not None, "a story has a database"
         statement.waits_for = tuple(sorted(set(self.locks.blockers(statement.session))))
         if not statement.waits_for:
-            statement.has_waited = False
             return
         if not statement.has_waited:
             self.waits += 1
@@ -204,10 +203,11 @@ class Turns:
         return False
 
     def _answer_one(self) -> bool:
-        for place, each in enumerate(self._statements):
+        # Who let another go on is answered before that other, however fast either was.
+        for each in sorted(self._statements, key=lambda each: each.has_waited):
             if not each.work.done():
                 continue
-            del self._statements[place]
+            self._statements.remove(each)
             for other in self._statements:
                 # It may have held what they wait for: look again.
                 other.waits_for = ()
@@ -267,5 +267,9 @@ class TurnLoop(asyncio.SelectorEventLoop):
         """Let nothing happen later that an earlier story wanted."""
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         for handle in list(scheduled):
+            handle._scheduled = False  # type: ignore[attr-defined]
             handle.cancel()
         scheduled.clear()
+        # How many are cancelled says when the heap is cleaned, and that says which of two timers
+        # of one moment comes first.
+        self._timer_cancelled_count = 0

@@ -52,8 +52,8 @@ _WORST = Chances(
     broker_away_halfway=0.05,
     broker_away_after=0.05,
     node_slow=0.03,
-    leader_drops=0.3,
-    leader_late=0.3,
+    leader_drops=0.2,
+    leader_late=0.15,
     asked_twice=0.5,
 )
 CALM_SEEDS = 0.3

@@ -20,7 +20,9 @@ from rooms.room import ROOM_ID_BITS, RoomLimits
 from rooms.units import Lamports
 from rooms.withdrawal import WithdrawalLimits
 from sandbox.solana.settings import SolanaSettings
+from storage import leases as leases_module
 from storage.again import again
+from storage.leases import Lease, held
 from streams import relay as relay_module
 from streams.addresses import ensure_operator
 from streams.custody import Custody
@@ -45,9 +47,11 @@ DEPOSIT_LAMPORTS_MIN = Lamports(5_000_000)
 RESTART_S_MAX = 3.0
 PATIENCE = Patience(pause_first_s=0.2, pause_max_s=2.0, limit_s=30.0)
 FORGET_EVERY_S = 60.0
-SWEEP_EVERY_S = 5.0
-POLL_S = 1.0
-PACE = Pace(work_ms=2_000, fates_ms=1_500, resend_ms=4_000, deposits_ms=5_000)
+SWEEP_EVERY_S = 8.0
+POLL_S = 3.0
+LEAD_POLL_S = 5.0
+LOOK_EVERY_S = 5.0
+PACE = Pace(work_ms=3_000, fates_ms=2_000, resend_ms=5_000, deposits_ms=6_000)
 
 
 class Broken(Exception):
@@ -112,7 +116,7 @@ class World:
                 stake_lamports_min=Lamports(1_000_000),
             ),
             withdrawals=random.choice((
-                WithdrawalLimits(),
+                WithdrawalLimits(delay_ms=5_000, cool_down_ms=0),
                 WithdrawalLimits(
                     free_lamports_day=Lamports(300_000_000), delay_ms=10_000, cool_down_ms=20_000
                 ),
@@ -225,20 +229,25 @@ class World:
 
         async def run() -> None:
             connections: Any = self.database.connections_of(life)
-            async with self.solana.providers(life) as providers:
+            async with (
+                held(life.name, Lease.CUSTODY) as lease,
+                self.solana.providers(life) as providers,
+            ):
                 custody = Custody(
                     connections=connections,
                     providers=providers,
                     signer=self.signer,
-                    operator=await again(lambda: ensure_operator(connections, self.signer)),
+                    operator=await ensure_operator(connections, self.signer),
                     fees=FeeSettings(),
                     deposits=DepositSettings(),
                     deposit_lamports_min=DEPOSIT_LAMPORTS_MIN,
                     transfers_max=self.transfers_max,
+                    fence=lease.fence,
                 )
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(run_rounds(custody, bell, PACE))
                     tasks.create_task(_awaited(wake_bell(bell)(wakes)))
+                    tasks.create_task(lease.until_lost())
 
         return [run]
 
@@ -249,15 +258,26 @@ async def _awaited(work: Awaitable[None]) -> None:
 
 @contextmanager
 def own_connections(world: World) -> Iterator[None]:
-    """Let the relay's own connection be one of the story's, and have it poll less often."""
-    module: Any = relay_module
-    kept = module.open_connection, module.POLL_S
-    module.open_connection = lambda dsn, **_: world.database.one_connection(world.lives[dsn])
-    module.POLL_S = POLL_S
+    """Let connections of their own be the story's, and have who polls poll less often."""
+
+    def open_connection(dsn: str, **_: object) -> Any:  # noqa: ANN401 - as asyncpg's
+        return world.database.one_connection(world.lives[dsn])
+
+    changes: list[tuple[Any, str, object]] = [
+        (relay_module, "open_connection", open_connection),
+        (relay_module, "POLL_S", POLL_S),
+        (relay_module, "LEAD_POLL_S", LEAD_POLL_S),
+        (leases_module, "open_connection", open_connection),
+        (leases_module, "LOOK_EVERY_S", LOOK_EVERY_S),
+    ]
+    kept = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    for module, name, value in changes:
+        setattr(module, name, value)
     try:
         yield
     finally:
-        module.open_connection, module.POLL_S = kept
+        for module, name, value in kept:
+            setattr(module, name, value)
 
 
 def sol(lamports: int) -> str:

@@ -60,6 +60,12 @@ async def test_the_same_entry_twice_is_posted_once(connections: Connections) -> 
         assert await accounts.balance(connection, HOUSE) == 6
 
 
+async def test_the_order_of_an_entrys_postings_says_nothing(connections: Connections) -> None:
+    entry = deposit("s1", 5)
+    await post(connections, entry)
+    assert await post(connections, Entry(entry.key, entry.postings[::-1])) == []
+
+
 async def test_the_same_entry_twice_in_one_call_is_posted_once(connections: Connections) -> None:
     assert len(await post(connections, deposit("s1", 5), deposit("s1", 5))) == 1
     await Place(connections).books_agree()

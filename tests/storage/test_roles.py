@@ -67,7 +67,13 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     },
     "rooms_gateway": {"events": ALL, "feeds": frozenset({"all", "named"})},
     "rooms_auditor": {
+        "audit": ALL,
+        "audit_log": frozenset({"end", "hash_at", "new_acts", "append", "rows", "unlike"}),
+        "addresses": frozenset({"with_balances"}),
+        "attempts": frozenset({"are_ours"}),
         "books": ALL,
+        "deposits": frozenset({"cursors"}),
+        "events": ALL,
         "flags": frozenset({"known"}),
         "health": ALL,
     },
@@ -92,7 +98,7 @@ def as_role(dsn: str, role: str) -> str:
 
 
 @pytest_asyncio.fixture
-async def session(dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[asyncpg.Connection]:  # type: ignore[type-arg]
+async def session(dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(as_role(dsn, request.param))
     try:
         yield connection
@@ -100,7 +106,7 @@ async def session(dsn: str, request: pytest.FixtureRequest) -> AsyncIterator[asy
         await connection.close()
 
 
-async def refusal(connection: asyncpg.Connection, query: str) -> str | None:  # type: ignore[type-arg]
+async def refusal(connection: asyncpg.Connection, query: str) -> str | None:
     """Plan a query; say which right is missing, or None."""
     try:
         await connection.execute(f"EXPLAIN (GENERIC_PLAN) {query}")
@@ -111,7 +117,7 @@ async def refusal(connection: asyncpg.Connection, query: str) -> str | None:  # 
 
 @pytest.mark.parametrize(("session", "role"), [(r, r) for r in ROLES], indirect=["session"])
 async def test_a_role_may_run_what_its_process_runs(
-    session: asyncpg.Connection,  # type: ignore[type-arg]
+    session: asyncpg.Connection,
     role: str,
 ) -> None:
     refused = {
@@ -125,7 +131,7 @@ async def test_a_role_may_run_what_its_process_runs(
 
 @pytest.mark.parametrize(("session", "role"), [(r, r) for r in ROLES], indirect=["session"])
 async def test_a_role_may_write_nothing_that_its_process_does_not_write(
-    session: asyncpg.Connection,  # type: ignore[type-arg]
+    session: asyncpg.Connection,
     role: str,
 ) -> None:
     allowed = [
@@ -180,7 +186,8 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         "read an attempt": "SELECT FROM attempts",
         "write an attempt": "INSERT INTO attempts (signature, raw, last_valid_height, context_slot,"
         " fee_payer, memo) VALUES ('s', '', 1, 1, 'f', 'm')",
-        "give an address": "INSERT INTO addresses (address, kind, user_id) VALUES ('Mine','user',3)",
+        "give an address": "INSERT INTO addresses (address, kind, user_id)"
+        " VALUES ('Mine', 'user', 3)",
         "seal a pool": "UPDATE rooms SET sealed_yes = 1",
         "say that a stake landed": "UPDATE stakes SET state = 'LANDED'",
         "say that a transfer landed": "UPDATE transfers SET state = 'LANDED'",
@@ -251,7 +258,7 @@ REFUSED: Final = (asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationErro
 
 @pytest_asyncio.fixture
 async def place(connections: Connections) -> Place:
-    """Money, a room, a stake, a withdrawal and a planned transfer, so that there is what to spoil."""
+    """Money, a room, a stake, a withdrawal, a planned transfer: something to spoil."""
     place = await made(connections)
     for user in (1, 2):
         await place.person(user, SOL)
@@ -271,7 +278,7 @@ async def place(connections: Connections) -> Place:
 
 @pytest.mark.parametrize(("session", "role"), [(r, r) for r in ROLES], indirect=["session"])
 async def test_a_role_is_refused_what_it_must_not_do(
-    session: asyncpg.Connection,  # type: ignore[type-arg]
+    session: asyncpg.Connection,
     role: str,
     place: Place,
 ) -> None:
@@ -287,12 +294,16 @@ async def test_a_role_is_refused_what_it_must_not_do(
 
 @pytest.mark.parametrize("session", ["rooms_custody", "rooms_bot"], indirect=True)
 async def test_nobody_moves_another_s_cursor(
-    session: asyncpg.Connection,  # type: ignore[type-arg]
+    session: asyncpg.Connection,
     place: Place,
 ) -> None:
-    await place.do("INSERT INTO cursors (name, position) VALUES ('notices','7'), ('deposits:a','s')")
+    await place.do(
+        "INSERT INTO cursors (name, position) VALUES ('notices','7'), ('deposits:a','s')"
+    )
     own = await session.fetch("UPDATE cursors SET position = position || '1' RETURNING name")
-    mine = "notices" if await session.fetchval("SELECT current_user") == "rooms_bot" else "deposits:a"
+    mine = (
+        "notices" if await session.fetchval("SELECT current_user") == "rooms_bot" else "deposits:a"
+    )
     assert [row["name"] for row in own] == [mine]
 
 

@@ -268,6 +268,29 @@ async def test_workers_at_once_never_take_more_than_there_is(place: Place) -> No
     await place.books_agree()
 
 
+async def test_a_room_that_is_being_locked_is_waited_for_and_takes_no_more(place: Place) -> None:
+    await place.ask_bet(1, "YES", SOL)
+    async with transaction(place.connections) as locking:
+        await locking.execute("UPDATE rooms SET state = 'LOCKED'")
+        deciding = asyncio.create_task(claim_bets(place.money()))
+        await place.somebody_waits()
+    await deciding
+    assert await place.refusals() == ["locked"]
+
+
+async def test_workers_at_once_fill_no_more_seats_than_there_are(place: Place) -> None:
+    await place.room(2, seats=2)
+    for user in range(10, 26):
+        await place.person(user, SOL)
+        await place.ask_bet(user, "YES", SOL, room=2)
+    money = place.money(batch_max=2)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(6):
+            tasks.create_task(drain([lambda: claim_bets(money)]))
+    assert (await place.refusals()).count("full") == 14
+    assert await place.value("SELECT count(*) FROM bets") == 2
+
+
 async def test_a_batch_that_fails_changes_nothing(place: Place) -> None:
     await place.ask_bet(1, "YES", SOL)
     await place.ask_bet(2, "NO", SOL)

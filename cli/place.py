@@ -1,0 +1,39 @@
+"""Place: which installation a command is about: the variables', or the one in a folder.
+
+In        ROOMS_* variables; or, where none is set, the folder of an embedded stack.
+Out       its settings, and a sentence that says where they are from; who gives the command.
+"""
+
+import getpass
+import os
+import socket
+from pathlib import Path
+
+from cli.embedded import Stack
+from cli.settings import PREFIX, BadSettings, Settings, read_settings_from
+
+
+def settings_here(folder: Path) -> tuple[Settings, str]:
+    """Read the settings of the installation that is meant.
+
+    Raises:
+        BadSettings: when there is none, or a setting is wrong.
+    """
+    if any(name.startswith(PREFIX) for name in os.environ):
+        return read_settings_from(os.environ), "settings: from the ROOMS_* variables"
+    stack = Stack.last(folder)
+    if stack is None:
+        raise BadSettings(
+            "no ROOMS_* variable is set and no embedded stack was started here: "
+            "run `make run` first, or set the variables of docs/settings.md"
+        )
+    return read_settings_from(stack.environment()), f"settings: of the embedded stack in {folder}"
+
+
+def operator() -> str:
+    """Say who gives this command, and on which machine."""
+    try:
+        name = getpass.getuser()
+    except KeyError:  # a container runs under a number that has no name
+        name = f"user {os.getuid()}"
+    return f"{name}@{socket.gethostname()}"

@@ -1,0 +1,200 @@
+"""Comparison: what lies at each address by every provider, beside what the ledger says.
+
+In        the finalized chain, asked of all providers; the ledger, a moment later; histories of the
+          addresses that differ.
+Out       a difference an address and provider, with what known signatures explain of it.
+Promises  each address is compared at the slot at which the provider saw it: what the ledger posted
+          of later blocks is taken out again, so that a provider which is behind differs in nothing;
+          what a known signature did and nobody has posted yet is said to be waiting.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import partial
+
+from chain.deposits import Cursor, Incoming, Stop, sweep
+from chain.providers import AGREEING_MIN, Providers
+from chain.rpc import ACCOUNTS_MAX, STATUSES_MAX, Rpc
+from chain.settings import DepositSettings
+from chain.trouble import NotKnown, UnknownVersion
+from rooms.audit import Breach, Difference, Effect, Lying, Rule, difference
+from rooms.units import Address, Lamports, Signature, Slot
+from storage import addresses, attempts, audit
+from storage import deposits as deposit_rows
+from storage.addresses import OwnAddress
+from storage.connections import Connections
+
+READS_MAX = 100
+"""More transactions of ours than this are never final and unposted; so many were not asked for."""
+_READ_IN_ANY_CASE = Lamports(-1)
+"""Lies nowhere, so that an address of which it is expected is read whatever lies there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """All addresses, as far as they could be asked for.
+
+    Attributes:
+        owners: every address of ours.
+        ledger: what the ledger says lies at each, now.
+        differences: of each address, one a provider that told of it and could explain it.
+        strangers: lamports that left an address of ours by a signature that is not ours.
+        not_known: why some address or its history could not be read.
+    """
+
+    owners: Mapping[Address, OwnAddress]
+    ledger: Mapping[Address, Lamports]
+    differences: Mapping[Address, tuple[Difference, ...]]
+    strangers: tuple[Breach, ...]
+    not_known: tuple[str, ...]
+
+    @property
+    def unexplained(self) -> list[Difference]:
+        """Return what nothing explains."""
+        return [each for seen in self.differences.values() for each in seen if each.unexplained]
+
+
+async def compare(
+    connections: Connections, providers: Providers, settings: DepositSettings
+) -> Compared:
+    """Compare every address of ours with the finalized chain."""
+    async with connections.acquire() as connection:
+        places = list({each.address for each in await addresses.with_balances(connection)})
+    lying, not_known = await _lying(providers, places)
+    oldest = min((each.slot for each in lying), default=Slot(0))
+    async with (
+        connections.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        known = await addresses.with_balances(connection)
+        posted = await audit.posted_after(connection, oldest)
+        live = await audit.live_attempts(connection)
+    owners = {each.address: each for each in known}
+    ledger = {each.address: lamports for each, lamports in known.items()}
+    seen = [difference(each, ledger[each.address], posted, ()) for each in lying]
+    doubtful = sorted({each.lying.address for each in seen if each.unexplained})
+    if not doubtful:
+        return Compared(owners, ledger, _by_address(seen), (), tuple(not_known))
+
+    landed, unread = await _landed(providers, live)
+    incoming, strangers, stopped = await _incoming(connections, providers, doubtful, settings)
+    judged: list[Difference] = []
+    for each in seen:
+        place = each.lying
+        if place.address not in doubtful:
+            judged.append(each)
+        elif place.provider in landed and place.address not in stopped:
+            waiting = (*landed[place.provider], *incoming)
+            judged.append(difference(place, ledger[place.address], posted, waiting))
+    return Compared(
+        owners,
+        ledger,
+        _by_address(judged),
+        tuple(strangers),
+        (*not_known, *unread, *stopped.values()),
+    )
+
+
+async def _lying(providers: Providers, places: Sequence[Address]) -> tuple[list[Lying], list[str]]:
+    lying: list[Lying] = []
+    not_known: set[str] = set()
+    for start in range(0, len(places), ACCOUNTS_MAX):
+        said, failed = await providers.each(
+            partial(_balances, places[start : start + ACCOUNTS_MAX])
+        )
+        lying += [each for answer in said for each in answer.answer]
+        not_known |= {str(trouble) for trouble in failed}
+    return lying, sorted(not_known)
+
+
+async def _balances(places: Sequence[Address], rpc: Rpc) -> list[Lying]:
+    slot, there = await rpc.balances(places, "finalized")
+    return [
+        Lying(rpc.name, address, slot, lamports or Lamports(0))
+        for address, lamports in there.items()
+    ]
+
+
+async def _landed(
+    providers: Providers, live: Sequence[Signature]
+) -> tuple[dict[str, list[Effect]], list[str]]:
+    """Return, by provider, what attempts whose fate is open to us have done for good."""
+    try:
+        said, failed = await providers.each(partial(_effects, live))
+    except UnknownVersion as unknown:
+        return {}, [str(unknown)]
+    return {each.provider: each.answer for each in said}, [str(trouble) for trouble in failed]
+
+
+async def _effects(live: Sequence[Signature], rpc: Rpc) -> list[Effect]:
+    final: list[Signature] = []
+    for start in range(0, len(live), STATUSES_MAX):
+        some = live[start : start + STATUSES_MAX]
+        _, statuses = await rpc.signature_statuses(some)
+        final += [
+            signature
+            for signature, status in zip(some, statuses, strict=True)
+            if status is not None and status.commitment == "finalized"
+        ]
+    if len(final) > READS_MAX:
+        raise NotKnown(f"{len(final)} attempts are final at {rpc.name} and not posted yet")
+    landed = [await rpc.landed(signature, "finalized") for signature in final]
+    return [
+        Effect(address, transaction.slot, lamports)
+        for transaction in landed
+        for address, lamports in transaction.changes
+    ]
+
+
+async def _incoming(
+    connections: Connections,
+    providers: Providers,
+    doubtful: Sequence[Address],
+    settings: DepositSettings,
+) -> tuple[list[Effect], list[Breach], dict[Address, str]]:
+    """Return deposits that are final and not posted, thefts, and addresses that cannot be read."""
+
+    async def ours(signatures: Sequence[Signature]) -> AbstractSet[Signature]:
+        async with connections.acquire() as reader:
+            return await attempts.are_ours(reader, signatures)
+
+    async with connections.acquire() as connection:
+        cursors = await deposit_rows.cursors(connection)
+    found = await sweep(
+        providers,
+        dict.fromkeys(doubtful, _READ_IN_ANY_CASE),
+        {address: Cursor(*position) for address, position in cursors.items()},
+        ours,
+        settings,
+    )
+    final = [each for each in found.incoming if each.finalized]
+    async with connections.acquire() as connection:
+        done = await audit.posted_deposits(
+            connection, [(each.signature, each.address) for each in final]
+        )
+    strangers = [
+        Breach(Rule.STRANGER, each.address, each.why)
+        for each in found.stopped
+        if each.stop is Stop.LEFT_BY_STRANGER
+    ]
+    stopped = {
+        each.address: each.why for each in found.stopped if each.stop is not Stop.LEFT_BY_STRANGER
+    }
+    return (
+        [_brought(each) for each in final if (each.signature, each.address) not in done],
+        (strangers),
+        stopped,
+    )
+
+
+def _brought(incoming: Incoming) -> Effect:
+    lamports = incoming.lamports + incoming.other_lamports
+    return Effect(incoming.address, incoming.slot, lamports)
+
+
+def _by_address(seen: Sequence[Difference]) -> dict[Address, tuple[Difference, ...]]:
+    found: dict[Address, list[Difference]] = {}
+    for each in seen:
+        found.setdefault(each.lying.address, []).append(each)
+    return {address: tuple(every) for address, every in found.items() if len(every) >= AGREEING_MIN}
