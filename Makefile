@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test check lint types imports pytest format lock bench clean
+.PHONY: help run demo test lint types imports pytest kafka format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,10 @@ imports: $(VENV)/dev-ready
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/dev-ready
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m "not kafka"
+
+kafka: $(VENV)/dev-ready ## the same suites on Apache Kafka; needs java and mvn
+	$(BIN)/pytest -m kafka
 
 format: $(VENV)/dev-ready ## put the code in its usual form
 	$(BIN)/ruff format .

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
-from rooms.room import Side
+from rooms.room import Comparator, Side
 from rooms.units import Lamports
 
 
@@ -153,6 +153,7 @@ class OpenRoom(_Action, frozen=True, tag="open_room"):
     deadline_in_ms: int
     least: Lamports
     most: Lamports
+    comparator: Comparator | None = None
 
 
 class BeginWithdrawal(_Action, frozen=True, tag="begin_withdrawal"):

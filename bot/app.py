@@ -126,7 +126,9 @@ async def _live(
                 tasks.create_task(serve_webhook(bot, intake, settings.webhook, ready))
             log.info("bot_started", username=bot.username, webhook=settings.webhook is not None)
     finally:
-        lease.remove_termination_listener(lose)
+        # A connection that has ended takes no more calls, and its listeners went with it.
+        if not lease.is_closed():
+            lease.remove_termination_listener(lose)
 
 
 def prepare_library() -> None:

@@ -192,6 +192,9 @@ async def _review(turn: Turn, draft: Draft) -> None:
         most=limits.stake_lamports_max if draft.most is None else draft.most,
     )
     room = await _room(turn, feed, _request(turn, order))
+    if not room.is_move:
+        # What is opened is what was shown: the price may pass the value before it is pressed.
+        order = msgspec.structs.replace(order, comparator=room.comparator)
     before_watch: Bps | None = None
     weights: tuple[Bps, Bps] | None = None
     if room.is_move:
@@ -255,6 +258,7 @@ def _request(turn: Turn, order: actions.OpenRoom) -> RoomRequest:
         deadline_in_ms=order.deadline_in_ms,
         stake_lamports_min=order.least,
         stake_lamports_max=order.most,
+        comparator=order.comparator,
     )
 
 

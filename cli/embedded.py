@@ -8,12 +8,14 @@ Promises  the product's own processes get only addresses and secrets: they do no
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,6 +29,7 @@ from cli.ports import HOST, Ports
 from cli.probes import kafka_answers, postgres_answers, valkey_answers
 from cli.settings import PREFIX
 from cli.supervisor import Child
+from rooms.refusal import CannotGoOn
 from sandbox import kafka, postgres, valkey
 from sandbox.kafka import KafkaSettings
 from sandbox.postgres import PostgresSettings
@@ -150,6 +153,24 @@ class Stack:
             return None
         note = json.loads((folder / NOTE).read_text())
         return cls(folder=folder, ports=Ports(**note["ports"]), venues=note["venues"])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other stack out of the folder while the block runs.
+
+        Raises:
+            CannotGoOn: when one is in it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise CannotGoOn(
+                    f"another stack runs in {self.folder}: stop it, or give another folder: "
+                    "rooms up --data FOLDER"
+                ) from None
+            yield
 
     def prepare_folder(self) -> bool:
         """Make what needs no server: the database's folder and the keys; say whether it is new."""

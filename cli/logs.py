@@ -18,7 +18,8 @@ _QUIET = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "telegram": logging.WARNING,
-    "aiokafka": logging.ERROR,
+    # It says the same hundreds of times a second while a broker is away; our own lines say it once.
+    "aiokafka": logging.CRITICAL,
     "faust": logging.WARNING,
     "mode": logging.WARNING,
     "websockets": logging.WARNING,

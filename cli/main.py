@@ -42,16 +42,21 @@ Broker = Annotated[
 @app.command()
 def up(
     data: Folder = Path(".rooms"),
-    ports: Annotated[int, typer.Option(help="The first of the ports that are used.")] = BASE,
+    ports: Annotated[
+        int, typer.Option(help="The first of the ports that are used.", min=1_024, max=65_525)
+    ] = BASE,
     venues: Annotated[
         str, typer.Option(help="Where prices come from: auto, public or sandbox.")
     ] = "auto",
     recording: Annotated[
         Path | None,
-        typer.Option(help="Serve captured frames (a file or a folder) through the sandbox venues."),
+        typer.Option(
+            exists=True,
+            help="Serve captured frames (a file or a folder) through the sandbox venues.",
+        ),
     ] = None,
     quorum: Annotated[
-        int | None, typer.Option(help="How many sources must agree; 3 unless said.")
+        int | None, typer.Option(help="How many sources must agree; 3 unless said.", min=1, max=5)
     ] = None,
     logs: Annotated[str, typer.Option(help="How to log: people or json.")] = "people",
     kafka: Broker = "embedded",
@@ -93,7 +98,9 @@ def demo(
     ] = None,
     recording: Annotated[
         Path | None,
-        typer.Option(help="Play on captured frames (a file or a folder) at their own pace."),
+        typer.Option(
+            exists=True, help="Play on captured frames (a file or a folder) at their own pace."
+        ),
     ] = None,
     kafka: Broker = "embedded",
 ) -> None:

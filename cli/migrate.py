@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 
 from cli.place import operator
-from cli.settings import Settings
+from cli.settings import BadSettings, Settings
 from rooms.catalogue import CATALOGUE
 from rooms.feed import Feed
 from storage import audit_log, feeds, flags
@@ -22,6 +22,11 @@ from streams.topics import create_topics
 async def migrate_all(settings: Settings) -> list[str]:
     """Bring everything up to date; return the names of what was applied just now."""
     dsn = settings.database_url.get_secret_value()
+    unknown = sorted(set(settings.standing_feeds) - set(CATALOGUE))
+    if unknown:
+        raise BadSettings(
+            f"ROOMS_STANDING_FEEDS names {', '.join(unknown)}; there are {', '.join(CATALOGUE)}"
+        )
     applied = await asyncio.to_thread(migrate, dsn)
     async with (
         open_connections(dsn, name="migrate", size_max=1) as connections,

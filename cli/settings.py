@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     """Overrides how many sources must agree, for a place that has fewer."""
 
     gateway_host: str = "127.0.0.1"
-    gateway_port: int = 8701
+    gateway_port: int = Field(default=8701, ge=1, le=65_535)
 
     limits: RoomLimits = RoomLimits()
     withdrawals: WithdrawalLimits = WithdrawalLimits()

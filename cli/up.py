@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from rich.console import Console
 from rich.text import Text
@@ -75,15 +75,17 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
         console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {what}", soft_wrap=True)
 
     step("preparing the database and the keys")
-    await asyncio.to_thread(stack.prepare_folder)
-    async with Supervisor(say).running() as supervisor:
+    async with AsyncExitStack() as held:
+        held.enter_context(stack.alone())
+        await asyncio.to_thread(stack.prepare_folder)
+        supervisor = await held.enter_async_context(Supervisor(say).running())
         step("starting PostgreSQL, Valkey, the broker, Solana, Telegram and the venues")
         await supervisor.start(stack.servers())
         step("bringing schema, topics and feeds up to date")
         await asyncio.to_thread(ensure_database, stack.postgres, DATABASE)
         await migrate_all(read_settings_from(stack.environment()))
         await stack.fund_operator()
-        step("starting custody, worker, gateway, bot and feeds")
+        step("starting custody, worker, gateway, bot, feeds and auditor")
         await supervisor.start(stack.processes())
         step("everything is ready")
         yield supervisor
@@ -105,4 +107,7 @@ async def up(stack: Stack, console: Console) -> None:
         console.print(f"  settlements    {stack.gateway_url}/settlements")
         console.print(f"  data           {stack.folder}")
         console.print("\n  Ctrl-C stops everything.\n")
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            console.print("\n  stopping everything …")

@@ -108,7 +108,8 @@ class RoomRequest:
 
     Attributes:
         move_bps: signed: +200 is "+2 %" from the first index price of the watch.
-        fixed_value: at the feed's scale; up or down follows from the index price now.
+        fixed_value: at the feed's scale.
+        comparator: which way a fixed value lies, as it was shown; None takes it from the price now.
         lock_in_ms: from now; deadline_in_ms too.
     """
 
@@ -121,6 +122,7 @@ class RoomRequest:
     stake_lamports_min: Lamports
     stake_lamports_max: Lamports
     seats: int | None = None
+    comparator: Comparator | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,9 +279,10 @@ def _aim(
     assert value is not None
     if value <= 0:
         raise Refused("bad_value", "A target is a positive number.")
-    if value == price_now:
+    comparator = request.comparator or (Comparator.UP if value > price_now else Comparator.DOWN)
+    if reached(comparator, value, price_now):
         raise Refused("target_passed", "The price is there already: choose a target away from it.")
-    return (Comparator.UP if value > price_now else Comparator.DOWN), None, value
+    return comparator, None, value
 
 
 def _gap_ms_max(watch_span_ms: int, limits: RoomLimits) -> int:

@@ -46,8 +46,8 @@ async def watch(connection: Connection, started: Sequence[WatchStarted]) -> None
     await outbox.tell(connection, [_watch_event(each) for each in started if each.room in fresh])
 
 
-async def fix_target(connection: Connection, started: WatchStarted) -> None:
-    """Fix the target of a move, and tell it.
+async def fix_target(connection: Connection, started: WatchStarted) -> bool:
+    """Fix the target of a move, and tell it; say whether the room is still to be decided.
 
     Raises:
         TargetsDiffer: when it is fixed already at another value.
@@ -58,13 +58,16 @@ async def fix_target(connection: Connection, started: WatchStarted) -> None:
     )
     if fixed:
         await outbox.tell(connection, [_watch_event(started)])
-        return
+        return True
     room = await connection.fetchrow(SQL["fixed_target"], started.room)
     assert room is not None, "a room that is watched has a row"
+    if room["outcome"] is not None:
+        return False
     if room["target"] not in (None, started.target):
         raise TargetsDiffer(
             f"room {started.room}: {room['target']} is fixed, the log says {started.target}"
         )
+    return True
 
 
 async def decide(connection: Connection, decided: Sequence[Decided]) -> list[int]:

@@ -33,6 +33,7 @@ async def ask_room(connection: Connection, key: str, request: RoomRequest) -> bo
         "stake_lamports_min": request.stake_lamports_min,
         "stake_lamports_max": request.stake_lamports_max,
         "seats": request.seats,
+        "comparator": None if request.comparator is None else int(request.comparator),
     }
     await feeds.draft(connection, request.feed)
     return await _ask(connection, "room", "openings", key, request.creator, request.feed, wanted)

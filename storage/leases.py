@@ -3,14 +3,16 @@
 In        the database; which work.
 Out       the lease, once nobody else holds it; whoever waits for it is standing by.
 Promises  two holders at once cannot be: the lock ends with its connection, not with a timer; who
-          has lost it can write nothing that is fenced, whatever other connections it has.
+          has lost it can write nothing that is fenced, whatever other connections it has; who holds
+          it and says nothing for too long has its connection ended by whoever stands by.
 Why       a process that was stopped and goes on believes that it holds what another has now, so
           the belief is checked where it matters, by the database, in the transaction that writes.
+          A process that stands still keeps its connection for as long as it stands.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -18,11 +20,15 @@ from typing import Final
 import structlog
 
 from rooms.refusal import CannotGoOn
+from storage.again import PASSING
 from storage.connections import Connection, open_connection
 from storage.sql import queries
 
 SQL: Final = queries("leases")
 LOOK_EVERY_S: Final = 0.5
+SPEAK_EVERY_S: Final = 1.0
+SPEAK_LIMIT_S: Final = 5.0
+SILENT_LIMIT_S: Final = 10.0
 
 log = structlog.get_logger()
 
@@ -33,6 +39,7 @@ class Lease(IntEnum):
     CUSTODY = 7_266_301
     NOTICES = 7_266_302
     AUDITOR = 7_266_303
+    RELAY = 7_266_304
 
 
 class LeaseLostError(CannotGoOn):
@@ -49,15 +56,23 @@ class HeldLease:
 
     lease: Lease
     backend: int
+    _connection: Connection
     _lost: asyncio.Event
 
     async def until_lost(self) -> None:
-        """Wait for its loss.
+        """Show that we live until the lease is lost: without this it will be.
 
         Raises:
             LeaseLostError: then.
         """
-        await self._lost.wait()
+        while not self._lost.is_set():
+            try:
+                await speak(self._connection)
+            except PASSING as trouble:
+                raise self._error() from trouble
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SPEAK_EVERY_S):
+                    await self._lost.wait()
         raise self._error()
 
     async def fence(self, connection: Connection) -> None:
@@ -83,9 +98,28 @@ async def is_taken(connection: Connection, lease: Lease) -> bool:
     return taken
 
 
+async def speak(connection: Connection) -> None:
+    """Show that whoever holds a lease by ``connection`` is alive."""
+    await connection.execute(SQL["speak"], timeout=SPEAK_LIMIT_S)
+
+
+async def take(connection: Connection, lease: Lease, *, silent_limit_s: float) -> bool:
+    """Take a lease for as long as ``connection`` lives, unless somebody who is alive holds it."""
+    if await connection.fetchval(SQL["try_take"], lease.value):
+        return True
+    ended = await connection.fetchval(SQL["end_silent"], lease.value, silent_limit_s)
+    if ended is not None:
+        log.warning("silent_holder_ended", lease=lease.name.lower(), backend=ended)
+    return False
+
+
 @asynccontextmanager
 async def held(
-    dsn: str, lease: Lease, *, standing_by: Callable[[], None] = lambda: None
+    dsn: str,
+    lease: Lease,
+    *,
+    standing_by: Callable[[], None] = lambda: None,
+    silent_limit_s: float = SILENT_LIMIT_S,
 ) -> AsyncIterator[HeldLease]:
     """Wait until nobody else holds a lease, then hold it while the block runs.
 
@@ -93,6 +127,7 @@ async def held(
         dsn: where the database is.
         lease: which work.
         standing_by: called once when somebody else holds it.
+        silent_limit_s: a holder that says nothing for so long is taken for dead.
     """
     name = lease.name.lower()
     async with open_connection(dsn, name=f"{name} lease") as connection:
@@ -101,7 +136,7 @@ async def held(
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         stood_by = False
-        while not await connection.fetchval(SQL["try_take"], lease.value):
+        while not await take(connection, lease, silent_limit_s=silent_limit_s):
             if not stood_by:
                 log.info("standing_by", lease=name)
                 stood_by = True
@@ -109,4 +144,4 @@ async def held(
             # A statement that waits for the lock would keep vacuum from its work for days.
             await asyncio.sleep(LOOK_EVERY_S)
         log.info("lease_taken", lease=name)
-        yield HeldLease(lease, await connection.fetchval(SQL["backend"]), lost)
+        yield HeldLease(lease, await connection.fetchval(SQL["backend"]), connection, lost)

@@ -26,3 +26,17 @@ SELECT EXISTS (
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND classid = 0 AND objid = $1::bigint::oid AND objsubid = 1
 );
+
+-- speak() -> nothing
+-- What it says does not matter: the server notes when a connection last said anything.
+SELECT 1;
+
+-- end_silent(lease, seconds) -> the backend that held it and has said nothing for so long, if any
+SELECT CASE WHEN pg_terminate_backend(l.pid) THEN l.pid END
+FROM pg_locks l
+JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.classid = 0 AND l.objid = $1::bigint::oid AND l.objsubid = 1
+  AND a.state <> 'active'
+  AND a.state_change < clock_timestamp() - make_interval(secs => $2::double precision);

@@ -82,12 +82,6 @@ def payload_of(event: Event) -> dict[str, Any]:
     return {**payload, **event.facts}
 
 
-async def try_lead(connection: Connection) -> bool:
-    """Try to become the one relay for as long as this connection lives."""
-    leads: bool = await connection.fetchval(SQL["try_lead"])
-    return leads
-
-
 async def unsent(connection: Connection, limit: int) -> list[Unsent]:
     """Read committed rows that have not been sent, in the order of their ids."""
     return [Unsent(**row) for row in await connection.fetch(SQL["unsent"], limit)]

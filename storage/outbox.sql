@@ -70,6 +70,3 @@ WHERE id IN (
     LIMIT $2
 )
 RETURNING id;
-
--- try_lead() -> whether this connection leads now
-SELECT pg_try_advisory_lock(hashtext('rooms.relay'));

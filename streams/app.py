@@ -31,6 +31,9 @@ HEARTBEAT_S: Final = 1.0
 REBALANCE_TIMEOUT_S: Final = 2.0
 REQUEST_TIMEOUT_S: Final = 20.0
 COMMIT_INTERVAL_S: Final = 1.0
+TOPICS_KNOWN_FOR_MS: Final = 5_000
+"""A group that is given nothing, as the topics were gone, asks for nothing: it must look again."""
+
 START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 8.0
 STOPPED_BY_FORCE: Final = 70
@@ -114,6 +117,7 @@ def build_app(name: str, bootstrap: str) -> App:
         broker_request_timeout=REQUEST_TIMEOUT_S,
         broker_commit_interval=COMMIT_INTERVAL_S,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=TOPICS_KNOWN_FOR_MS,
         producer_acks=-1,
     )
 

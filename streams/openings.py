@@ -15,7 +15,7 @@ import structlog
 from rooms.event import Event, Kind
 from rooms.feed_log import OpenRoom
 from rooms.refusal import Refused
-from rooms.room import Room, RoomRequest, reached, room_from_request
+from rooms.room import Comparator, Room, RoomRequest, reached, room_from_request
 from rooms.units import Lamports, UnixMs, Value
 from storage import flags, openings, outbox, rooms, set_aside
 from storage.connections import Connection, transaction
@@ -38,6 +38,7 @@ class _Wish(msgspec.Struct, forbid_unknown_fields=True):
     stake_lamports_min: int
     stake_lamports_max: int
     seats: int | None = None
+    comparator: Comparator | None = None
 
 
 async def claim_requests(money: Money) -> int:
@@ -144,6 +145,7 @@ def _room(asked: Asked, price: LivePrice | None, money: Money) -> Room:
             stake_lamports_min=Lamports(wish.stake_lamports_min),
             stake_lamports_max=Lamports(wish.stake_lamports_max),
             seats=wish.seats,
+            comparator=wish.comparator,
         ),
         id=money.new_room_id(),
         now=asked.now,

@@ -260,7 +260,9 @@ class Pricing:
                     await self._store(place, follower, effect)
                 case WatchStarted() if effect.price is not None:
                     await self._write(writes)
-                    await again(partial(self._fix_target, effect))
+                    if not await again(partial(self._fix_target, effect)):
+                        # The log says twice that it opens, the second time after its end.
+                        follower.log.stop(effect.room)
                 case _:
                     writes.append(effect)
             if len(writes) >= WRITTEN_TOGETHER_MAX:
@@ -344,9 +346,9 @@ class Pricing:
                 connection, [each for each in writes if isinstance(each, Decided)]
             )
 
-    async def _fix_target(self, started: WatchStarted) -> None:
+    async def _fix_target(self, started: WatchStarted) -> bool:
         async with transaction(self._deps.connections) as connection:
-            await decisions.fix_target(connection, started)
+            return await decisions.fix_target(connection, started)
 
     async def _set_aside(self, message: Any, payload: bytes | None, reason: Impossible) -> None:  # noqa: ANN401 - Faust's own
         origin = f"{message.topic}/{message.partition}/{message.offset}"

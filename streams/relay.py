@@ -9,16 +9,18 @@ Why       a number given when a row is written can be skipped by a reader for ev
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
 
-from storage import outbox
+from storage import leases, outbox
 from storage.again import PASSING
 from storage.connections import Connection, open_connection
+from storage.leases import Lease
 from storage.outbox import Unsent
 
 log = structlog.get_logger()
@@ -26,6 +28,9 @@ log = structlog.get_logger()
 BATCH_MAX: Final = 1_000
 POLL_S: Final = 0.05
 LEAD_POLL_S: Final = 0.5
+SILENT_LIMIT_S: Final = 30.0
+"""Longer than a producer waits for an answer: a relay that leads speaks at least between them."""
+
 DATABASE_LIMIT_S: Final = 20.0
 
 
@@ -92,10 +97,11 @@ async def relay(dsn: str, producer: Producer, *, patience: Patience | None = Non
 
 
 async def _turn(dsn: str, producer: Producer, patience: Patience) -> None:
-    """Lead for as long as the connection lives; return at once when somebody else does."""
+    """Stand by until nobody else leads, then lead for as long as the connection lives."""
     async with open_connection(dsn, name="relay") as connection:
-        if not await outbox.try_lead(connection):
-            return
+        take = partial(leases.take, connection, Lease.RELAY, silent_limit_s=SILENT_LIMIT_S)
+        while not await take():  # noqa: ASYNC110 - a lock that is free tells nobody
+            await asyncio.sleep(LEAD_POLL_S)
         log.info("relay_leads")
         # All that it writes goes through the connection that holds the lock: who has lost the
         # lock can write no more.
@@ -112,7 +118,7 @@ async def relay_batch(connection: Connection, producer: Producer, patience: Pati
     if not rows:
         return 0
     rows = await outbox.give_numbers(connection, rows)
-    await _send(producer, messages_of(rows), patience)
+    await _send(producer, messages_of(rows), patience, partial(leases.speak, connection))
     await outbox.mark_sent(connection, rows)
     return len(rows)
 
@@ -134,7 +140,12 @@ def messages_of(rows: Sequence[Unsent]) -> list[Message]:
     return messages
 
 
-async def _send(producer: Producer, messages: Sequence[Message], patience: Patience) -> None:
+async def _send(
+    producer: Producer,
+    messages: Sequence[Message],
+    patience: Patience,
+    speak: Callable[[], Awaitable[None]],
+) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + patience.limit_s
     pause_s = patience.pause_first_s
@@ -147,6 +158,8 @@ async def _send(producer: Producer, messages: Sequence[Message], patience: Patie
             log.warning("broker_away", why=str(trouble), pause_s=pause_s)
         else:
             return
+        # Who waits for the broker leads on: whoever stands by would wait for the same broker.
+        await speak()
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, patience.pause_max_s)
 

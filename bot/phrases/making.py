@@ -15,6 +15,8 @@ from rooms.room import Comparator, Room, RoomLimits
 from rooms.units import Bps, UnixMs, Value
 from storage.live import LivePrice
 
+EXAMPLE_DIGITS = 4
+
 
 def ask_feed(feeds: Mapping[str, Feed]) -> str:
     """Ask which price the room is about."""
@@ -149,11 +151,8 @@ def example(feed: Feed, live: LivePrice | None, now: UnixMs) -> str:
     """Return a value that a person might type: a little above the price now."""
     current = live.value_at(now) if live else None
     near = current + current // 50 if current else 205 * 10**feed.scale
-    rounded = near
-    while rounded >= 10_000:
-        rounded //= 10
-    scaled = rounded * (near // rounded)
-    return words.value(scaled, feed.scale, "").strip().replace(",", "")
+    power = 10 ** max(0, len(str(near)) - EXAMPLE_DIGITS)
+    return words.value(near // power * power, feed.scale, "").strip().replace(",", "")
 
 
 def _signed(bps: int) -> str:

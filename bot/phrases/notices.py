@@ -147,9 +147,10 @@ def _decided(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) ->
 
 def _settled(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
     pool = int(facts["pool"])
+    how = "given back" if facts.get("outcome") == Outcome.VOID else "divided"
     return (
         f"🧾 <b>Settled:</b> {_room(card)}\n"
-        f"Pool {words.sol(pool)}, divided. Evidence <code>{escape(facts['evidence_hash'])}</code>"
+        f"Pool {words.sol(pool)}, {how}. Evidence <code>{escape(facts['evidence_hash'])}</code>"
     )
 
 

@@ -7,6 +7,7 @@ from bot.settings import BotSettings, PaceSettings
 from cli.clock import now_ms
 from cli.ready import tell_ready
 from cli.settings import Settings
+from rooms.refusal import CannotGoOn
 from storage.connections import open_connections
 from storage.live import open_live
 
@@ -18,6 +19,8 @@ QUICK: Final = PaceSettings(
 
 async def run(settings: Settings) -> None:
     """Talk to people."""
+    if not settings.telegram_token.get_secret_value():
+        raise CannotGoOn("set ROOMS_TELEGRAM_TOKEN: Telegram's BotFather gives one")
     told = BotSettings(
         token=settings.telegram_token.get_secret_value(),
         base_url=settings.telegram_url,

@@ -10,6 +10,7 @@ from chain.settings import ChainSettings, DepositSettings, FeeSettings
 from chain.transactions import TRANSFERS_MAX
 from cli.ready import tell_ready
 from cli.settings import Settings
+from rooms.refusal import CannotGoOn
 from storage.connections import open_connections
 from storage.leases import Lease, held
 from streams import topics
@@ -25,6 +26,10 @@ async def run(settings: Settings) -> None:
     """Sign, send, post and seal; or stand by while another custody does."""
     dsn = settings.dsn
     fees = FeeSettings(version=settings.transaction_version)
+    if not settings.keystore.exists():
+        raise CannotGoOn(
+            f"there is no keystore at {settings.keystore}: make one with `rooms keystore`, once"
+        )
     signer = await asyncio.to_thread(
         Keystore.open, settings.keystore, settings.keystore_passphrase.get_secret_value()
     )

@@ -14,15 +14,20 @@ import pytest
 from sandbox.kafka import Kafka, KafkaSettings, NoKafkaError, fetch, free_ports, running_kafka
 
 
-@contextmanager
-def apache(folder: Path, count: int) -> Iterator[Kafka]:
-    """Run so many brokers."""
+def needs_kafka() -> None:
+    """Skip a test where Kafka cannot be run; in CI it fails."""
     try:
         fetch()
     except NoKafkaError as lacks:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(lacks))
+
+
+@contextmanager
+def apache(folder: Path, count: int) -> Iterator[Kafka]:
+    """Run so many brokers."""
+    needs_kafka()
     with running_kafka(KafkaSettings(data_dir=folder, ports=free_ports(count))) as kafka:
         yield kafka
 
@@ -33,7 +38,7 @@ def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         yield kafka
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with apache(tmp_path_factory.mktemp("kafkas"), 3) as kafka:
         yield kafka

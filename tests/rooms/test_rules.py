@@ -88,6 +88,13 @@ def test_a_room_that_breaks_a_rule_is_refused_with_its_code(
     assert refused.value.sentence.endswith(".")
 
 
+def test_a_fixed_value_that_the_price_has_passed_never_becomes_the_opposite_bet() -> None:
+    shown = replace(REQUEST, move_bps=None, fixed_value=Value(14_900), comparator=Comparator.UP)
+    with pytest.raises(Refused) as refused:
+        room_of(shown)
+    assert refused.value.code == "target_passed"
+
+
 def test_a_fixed_value_below_the_price_is_reached_from_above() -> None:
     room = room_of(replace(REQUEST, move_bps=None, fixed_value=Value(14_000)))
 

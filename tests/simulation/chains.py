@@ -7,14 +7,13 @@ Promises  the node's own code answers, with its own faults; only sockets are lef
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from chain.providers import Providers
 from chain.rpc import Rpc
@@ -43,7 +42,7 @@ class SeededLog(ChainLog):
         super().__init__(None)
         self._genesis = genesis
 
-    def records(self) -> "Any":
+    def records(self) -> Iterator[Record]:
         """Give the genesis."""
         return iter([self._genesis])
 
@@ -117,7 +116,7 @@ class Wire:
     ) -> AsyncIterator[Answer]:
         """Post and give the answer."""
         del method, url, headers
-        life, weather, random = self._life, self._weather, self._weather.random
+        life, random = self._life, self._weather.random
         life.check()
         name = msgspec.json.decode(content)["method"]
         await self._pass(random.uniform(0.0, LATENCY_S_MAX))
@@ -203,8 +202,3 @@ def _request(content: bytes) -> Request:
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
     return Request(scope, receive)
-
-
-def spoilt(response: Response) -> bytes:
-    """Return a response's body."""
-    return bytes(response.body)

@@ -13,18 +13,28 @@ from typing import Any
 
 import msgspec
 
-from chain.reading import LandedTransaction, read_transaction
 from chain import wire
+from chain.reading import LandedTransaction, read_transaction
 from rooms import ledger
+from rooms.audit_log import BadRow
+from rooms.feed_log import Decided, FeedLog
 from rooms.ledger import Account, Entry
 from rooms.pool import Stake
 from rooms.room import Outcome, Side, VoidReason
 from rooms.settlement import settle
-from rooms.units import Address, Bps, Lamports, Signature
+from rooms.units import Address, Bps, Lamports, Signature, UnixMs
 from sandbox.solana.json_forms import transaction_json
 from sandbox.solana.parameters import Parameters, form_of
-from tests.simulation.database import EPOCH_MS
+from storage import audit_log
+from streams import messages
+from tests.simulation.market import FEED
 from tests.simulation.world import World
+
+_NOT_BY_THE_LOG = (
+    VoidReason.ONE_SIDED,
+    VoidReason.TOO_FEW_BETTORS,
+    VoidReason.LOG_ENDED,
+)
 
 WAITING = """
 SELECT 'room request ' || id FROM room_requests WHERE done_at IS NULL
@@ -89,8 +99,12 @@ class _Checks:
         kinds = self._rows("SELECT address, kind, user_id, room_id FROM addresses")
         self.ours = {row["address"]: row for row in kinds}
         self.by_kind = {row["kind"]: row["address"] for row in kinds}
-        self.vaults = {row["room_id"]: row["address"] for row in kinds if row["room_id"] is not None}
-        self.wallets = {row["user_id"]: row["address"] for row in kinds if row["user_id"] is not None}
+        self.vaults = {
+            row["room_id"]: row["address"] for row in kinds if row["room_id"] is not None
+        }
+        self.wallets = {
+            row["user_id"]: row["address"] for row in kinds if row["user_id"] is not None
+        }
         self.transfers = self._rows("SELECT * FROM transfers ORDER BY id")
         self.attempts = self._rows("SELECT * FROM attempts ORDER BY id")
         self.stakes = {row["id"]: row for row in self._rows("SELECT * FROM stakes ORDER BY id")}
@@ -114,11 +128,15 @@ class _Checks:
         yield from self._claims_lie_where_they_must()
         yield from self._no_lamport_is_made()
         yield from self._events_have_no_gaps()
+        yield from self._memos_say_what_moved()
+        yield from self._log_decides_the_same()
+        for circle in self.world.turns.circles:
+            yield f"two transactions waited for each other: {circle}"
         for row in self._rows("SELECT origin, reason FROM set_aside"):
             yield f"{row['origin']} was set aside: {row['reason']}"
 
     def _rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
-        cursor = self.world.database.admin.execute(query, arguments)  # type: ignore[arg-type]
+        cursor = self.world.database.admin.execute(query, arguments)
         assert cursor.description is not None, "a query has columns"
         names = [column.name for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -130,7 +148,7 @@ class _Checks:
             reply: Any = {
                 "slot": landed.slot,
                 "blockTime": self.world.solana.chain.time_of_s(landed.slot),
-                **transaction_json(landed, form, 1),  # type: ignore[dict-item]
+                **transaction_json(landed, form, 1),
             }
             read = wire.decode(msgspec.json.encode(reply), wire.Transaction)
             yield read_transaction(Signature(landed.signature), read)
@@ -172,8 +190,9 @@ class _Checks:
                 yield f"I3: {key} was posted as {found[key]}, it was {legs}"
         totals = ledger.balances(expected.values())
         for row in self._rows("SELECT name, balance FROM accounts"):
-            if totals.get(Account(row["name"]), 0) != row["balance"]:
-                yield f"I3: {row['name']} has {row['balance']}, its facts make {totals.get(Account(row['name']), 0)}"
+            made = totals.get(Account(row["name"]), 0)
+            if made != row["balance"]:
+                yield f"I3: {row['name']} has {row['balance']}, its facts make {made}"
 
     def _entries(self) -> Iterator[Entry]:
         """Make the ledger anew from rows and the chain, by its plain model."""
@@ -211,7 +230,9 @@ class _Checks:
             yield ledger.fee(landed.signature, fee_payer, landed.fee)
             if landed.error is None:
                 for address, lamports in self.floors[attempt["id"]]:
-                    yield ledger.floor_laid(landed.signature, fee_payer, Address(address), Lamports(lamports))
+                    yield ledger.floor_laid(
+                        landed.signature, fee_payer, Address(address), Lamports(lamports)
+                    )
         yield from self._deposits()
 
     def _of_transfer(self, row: Mapping[str, Any]) -> Iterator[Entry]:
@@ -247,7 +268,11 @@ class _Checks:
                     owner = ledger.stray(Address(address))
                 elif row["kind"] == "user":
                     enough = lamports >= DEPOSIT_LAMPORTS_MIN
-                    owner = ledger.available(row["user_id"]) if enough else ledger.stray(Address(address))
+                    owner = (
+                        ledger.available(row["user_id"])
+                        if enough
+                        else ledger.stray(Address(address))
+                    )
                 yield ledger.deposit(landed.signature, Address(address), lamports, owner)
 
     def _chain_is_its_rows(self) -> Iterator[str]:
@@ -274,12 +299,12 @@ class _Checks:
         for what, times in sorted((written - happened).items()):
             yield f"I6: {what} is written {times} times more than it moved"
         for memo, times in sorted(memos.items()):
-            if times > 1 and not memo.startswith("r1 pay"):
+            if times > 1:
                 yield f"I5: {memo!r} is on chain {times} times"
         by_signature = {each.signature: each for each in self.landed}
         for attempt in self.attempts:
-            landed = by_signature.get(attempt["signature"])
-            there = "absent" if landed is None else "LANDED" if landed.error is None else "REFUSED"
+            found = by_signature.get(attempt["signature"])
+            there = "absent" if found is None else "LANDED" if found.error is None else "REFUSED"
             said = attempt["state"] if attempt["state"] in ("LANDED", "REFUSED") else "absent"
             if there != said:
                 yield f"I6: attempt {attempt['id']} is {attempt['state']}, on chain it is {there}"
@@ -307,7 +332,7 @@ class _Checks:
             in_time = landed_at[row["id"]] <= self.rooms[row["room_id"]]["cut_at"]
             state = self.stakes[row["subject_id"]]["state"]
             if state != ("LANDED" if in_time else "MISSED"):
-                yield f"stake {row['subject_id']} is {state}; by the chain's clock in time: {in_time}"
+                yield f"stake {row['subject_id']} is {state}; on chain in time: {in_time}"
         for room in self.rooms.values():
             if room["sealed_at"] is None:
                 continue
@@ -315,7 +340,8 @@ class _Checks:
                 side: sum(
                     stake["lamports"]
                     for stake in self.stakes.values()
-                    if (stake["room_id"], stake["side"], stake["state"]) == (room["id"], side, "LANDED")
+                    if (stake["room_id"], stake["side"], stake["state"])
+                    == (room["id"], side, "LANDED")
                 )
                 for side in ("YES", "NO")
             }
@@ -408,6 +434,75 @@ class _Checks:
         if held + burnt != made:
             yield f"of {made} lamports {held} lie somewhere and {burnt} were burnt"
 
+    def _memos_say_what_moved(self) -> Iterator[str]:
+        """Each landed transfer is named on chain, by a memo that the owner of the money signed."""
+        by_signature = {each.signature: each for each in self.landed}
+        by_id = {row["id"]: row for row in self.transfers}
+        told: Counter[int] = Counter()
+        for attempt in self.attempts:
+            if attempt["state"] != "LANDED":
+                continue
+            moved = [by_id[transfer] for transfer in self.linked[attempt["id"]]]
+            owner = Address(moved[0]["from_address"])
+            memos = by_signature[attempt["signature"]].memos_of(owner)
+            first = min(moved, key=lambda row: int(row["id"]))
+            room, subject = first["room_id"], first["subject_id"]
+            allowed: tuple[str, ...]
+            match first["kind"]:
+                case "stake":
+                    allowed = (f"r1 stake {room} {subject} {self.stakes[subject]['side'][0]}",)
+                case "withdrawal":
+                    allowed = (f"r1 out {subject}",)
+                case _:
+                    settled = self.settlements.get(room, {})
+                    verdict = f"{settled.get('outcome')} {settled.get('evidence_hash')}"
+                    allowed = (
+                        f"r1 settled {room} {verdict}",
+                        *(f"r1 pay {room} {row['id']}" for row in moved),
+                        *(f"r1 back {row['subject_id']}" for row in moved if len(moved) == 1),
+                    )
+                    told[room] += memos[:1] == allowed[:1]
+            if len(memos) != 1 or memos[0] not in allowed:
+                yield f"attempt {attempt['id']} says {memos} on chain, not one of {allowed}"
+        for room in self.settlements:
+            if told[room] > 1 or (not told[room] and any(self._follows(room))):
+                yield f"the settlement of room {room} is told on chain {told[room]} times"
+
+    def _follows(self, room: int) -> Iterator[int]:
+        """Give the transfers that a room's settlement planned and that landed."""
+        for row in self.transfers:
+            refunded = row["kind"] == "refund" and self.stakes[row["subject_id"]]["state"]
+            if row["room_id"] == room and (
+                row["kind"] in ("payout", "shares") or refunded == "LANDED"
+            ):
+                yield row["id"]
+
+    def _log_decides_the_same(self) -> Iterator[str]:
+        """I9: the feeds' log, read again from its beginning, decides every room the same."""
+        log = FeedLog(FEED.guards)
+        decided: dict[int, Decided] = {}
+        for kept in self.world.bus.log:
+            match messages.read_heard(kept.value):
+                case messages.Opened() as opened:
+                    if opened.room.id not in decided:
+                        log.open(opened.room)
+                case messages.Stopped() as stopped:
+                    log.stop(int(stopped.room))
+                case messages.Ticks() as heard:
+                    for effect in log.hear(UnixMs(heard.at), heard.told()):
+                        if isinstance(effect, Decided):
+                            decided[effect.room] = effect
+        for (payload,) in self.world.database.look(
+            "SELECT payload FROM outbox WHERE topic = 'events'"
+            " AND payload ->> 'kind' = 'room.decided'"
+        ):
+            if payload.get("reason") in _NOT_BY_THE_LOG:
+                continue
+            again = decided.get(int(payload["room"]))
+            was = payload["outcome"], payload.get("reason"), payload["at"]
+            if again is None or was != (again.outcome, again.reason, again.at):
+                yield f"I9: room {payload['room']} became {was}, read again {again}"
+
     def _events_have_no_gaps(self) -> Iterator[str]:
         """Every event has its number, and every public one its place in its room."""
         rows = self._rows(
@@ -431,6 +526,15 @@ class _Checks:
             yield "not every event was sent"
 
 
-def moment_ms(world: World) -> int:
-    """Return the moment of a story in words of the database."""
-    return EPOCH_MS + world.turns.now_ms
+async def audited(world: World) -> list[str]:
+    """Say whether the auditor found a breach where none was, and whether its log is whole (I10)."""
+    found = [
+        f"the auditor found a breach: {reason}"
+        for (reason,) in world.database.look("SELECT reason FROM acts WHERE kind = 'breach'")
+    ]
+    if world.audited:
+        async with world.database.aside() as connection:
+            led = await audit_log.verify_all(connection, audit_log.read_head(world.audit_head))
+        if isinstance(led, BadRow):
+            found.append(f"I10: row {led.number} of the audit log: {led.why}")
+    return found

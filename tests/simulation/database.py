@@ -34,6 +34,7 @@ EPOCH_MS = 1_790_000_000_000
 SLOW_S_MAX = 3.0
 RING_LATE_S_MAX = 0.3
 _NOTIFY = re.compile(r"pg_notify\('(\w+)'")
+_OF_THE_SERVER = re.compile("backend|pg_locks|pg_snapshot")
 _BLANKS = re.compile(r"\s+")
 
 CLOCK = """
@@ -69,6 +70,7 @@ class Database:
         self.dsn = dsn
         self._clock = clock.open("wb", buffering=0)
         clock.chmod(0o644)
+        self.folder = clock.parent
         self._clock_path = clock
         self.turns = turns
         self.admin: psycopg.Connection[Any] = psycopg.connect(dsn, autocommit=True)
@@ -81,7 +83,7 @@ class Database:
 
     def prepare(self) -> None:
         """Let the database's clock be ours, once."""
-        self.admin.execute(CLOCK.format(path=self._clock_path))  # type: ignore[arg-type]
+        self.admin.execute(CLOCK.format(path=self._clock_path))
         rows = self.admin.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
             " AND tablename NOT LIKE '%yoyo%' ORDER BY 1"
@@ -93,9 +95,8 @@ class Database:
         self.weather = weather
         self._told_ms = 0
         self._free.sort(key=lambda session: -session.number)
-        self.admin.execute(
-            f"TRUNCATE {', '.join(self._tables)} RESTART IDENTITY CASCADE"  # type: ignore[arg-type]
-        )
+        (self.folder / "audit-head").unlink(missing_ok=True)
+        self.admin.execute(f"TRUNCATE {', '.join(self._tables)} RESTART IDENTITY CASCADE")
 
     async def end(self) -> None:
         """Wait until nothing of a story is left."""
@@ -134,7 +135,7 @@ class Database:
     def look(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Read outside of all turns: for those who check, not for those who are checked."""
         self.tell_clock()
-        return self.admin.execute(query, arguments).fetchall()  # type: ignore[arg-type]
+        return self.admin.execute(query, arguments).fetchall()
 
     def tell_clock(self) -> None:
         """Let the database know what time it is."""
@@ -176,6 +177,33 @@ class Database:
             await _prepare(real)
             self._free.append(Session(number, real, real.get_server_pid()))
 
+    def end_silent(self, *arguments: object) -> int | None:
+        """End who holds a lease and says nothing, by the virtual clock where the server has its own."""
+        lease, silent_limit_s = arguments
+        assert isinstance(silent_limit_s, float | int), "a silence has a limit"
+        holders = self.admin.execute(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0"
+            " AND objid = %s::bigint::oid AND objsubid = 1",
+            (lease,),
+        ).fetchall()
+        for each in list(self.connections):
+            silent_s = self.turns.now_s - each.spoke_at_s
+            if (each.session.pid,) in holders and silent_s > silent_limit_s:
+                self.turns.note(f"{each.life.name} has said nothing for too long")
+                each.lose()
+                return each.session.number
+        return None
+
+    @asynccontextmanager
+    async def aside(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+        """Give a real connection outside of all turns, for who checks."""
+        session = self.take()
+        try:
+            self.tell_clock()
+            yield session.real
+        finally:
+            self.give_back(session)
+
     def take(self) -> Session:
         """Take a real connection."""
         assert self._free, "there are enough connections for every process"
@@ -195,6 +223,7 @@ class Database:
             await self.turns.turn("server notices", session.pid)
             await self.turns.statement(
                 session.pid,
+                "the server notices",
                 lambda: session.real.execute("ROLLBACK; SELECT pg_advisory_unlock_all()"),
             )
             self.give_back(session)
@@ -241,6 +270,7 @@ class Connection:
     session: Session
     alone: bool = False
     lost: bool = False
+    spoke_at_s: float = 0.0
     depth: int = 0
     rings: list[str] = field(default_factory=list)
     bells: list[tuple[str, Callable[..., None]]] = field(default_factory=list)
@@ -250,27 +280,31 @@ class Connection:
         self.database.connections.append(self)
         self.life.ends.append(self.lose)
 
-    async def fetch(self, query: str, *arguments: object) -> "list[asyncpg.Record]":
+    async def fetch(
+        self, query: str, *arguments: object, timeout: float | None = None
+    ) -> "list[asyncpg.Record]":
         """Return all rows."""
-        return await self._do(query, arguments, lambda: self.session.real.fetch(query, *arguments))
+        real = self.session.real
+        return await self._do(query, arguments, timeout, lambda: real.fetch(query, *arguments))
 
-    async def fetchrow(self, query: str, *arguments: object) -> "asyncpg.Record | None":
+    async def fetchrow(
+        self, query: str, *arguments: object, timeout: float | None = None
+    ) -> "asyncpg.Record | None":
         """Return the first row."""
-        return await self._do(
-            query, arguments, lambda: self.session.real.fetchrow(query, *arguments)
-        )
+        real = self.session.real
+        return await self._do(query, arguments, timeout, lambda: real.fetchrow(query, *arguments))
 
-    async def fetchval(self, query: str, *arguments: object) -> Any:  # noqa: ANN401 - as asyncpg
+    async def fetchval(self, query: str, *arguments: object, timeout: float | None = None) -> Any:  # noqa: ANN401 - as asyncpg
         """Return the first value of the first row."""
-        return await self._do(
-            query, arguments, lambda: self.session.real.fetchval(query, *arguments)
-        )
+        if "pg_terminate_backend" in query:
+            return self.database.end_silent(*arguments)
+        real = self.session.real
+        return await self._do(query, arguments, timeout, lambda: real.fetchval(query, *arguments))
 
-    async def execute(self, query: str, *arguments: object) -> str:
+    async def execute(self, query: str, *arguments: object, timeout: float | None = None) -> str:
         """Return what the server says was done."""
-        return await self._do(
-            query, arguments, lambda: self.session.real.execute(query, *arguments)
-        )
+        real = self.session.real
+        return await self._do(query, arguments, timeout, lambda: real.execute(query, *arguments))
 
     def transaction(self, *, isolation: str | None = None, readonly: bool = False) -> "Transaction":
         """Return a transaction to be entered."""
@@ -278,7 +312,7 @@ class Connection:
 
     async def add_listener(self, channel: str, bell: Callable[..., None]) -> None:
         """Hear a channel."""
-        await self._do(f"LISTEN {channel}", (), None)
+        await self._do(f"LISTEN {channel}", (), None, None)
         self.bells.append((channel, bell))
 
     async def remove_listener(self, channel: str, bell: Callable[..., None]) -> None:
@@ -331,6 +365,16 @@ class Connection:
         self,
         query: str,
         arguments: Sequence[object],
+        timeout: float | None,
+        work: Callable[[], Coroutine[Any, Any, Result]] | None,
+    ) -> Result:
+        async with asyncio.timeout(timeout):
+            return await self._done(query, arguments, work)
+
+    async def _done(
+        self,
+        query: str,
+        arguments: Sequence[object],
         work: Callable[[], Coroutine[Any, Any, Result]] | None,
     ) -> Result:
         self.life.check()
@@ -344,10 +388,11 @@ class Connection:
             await turns.turn(life.name, self.session.pid)
             self._check()
         await self._trouble("before")
-        result = None if work is None else await self._work(work)
+        result = None if work is None else await self._work(query, work)
+        self.spoke_at_s = turns.now_s
         if turns.running:
             # The server's own numbers differ from run to run.
-            told = "" if "backend" in query or "pg_locks" in query else f"{arguments!r} -> {result!r}"
+            told = "" if _OF_THE_SERVER.search(query) else f"{arguments!r} -> {result!r}"
             turns.note(f"{life.name} {_short(query)} {told}")
         self.rings += _NOTIFY.findall(query)
         if not self.depth or query == "COMMIT":
@@ -355,7 +400,7 @@ class Connection:
         await self._trouble("after")
         return result  # type: ignore[return-value]
 
-    async def _work(self, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    async def _work(self, query: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         if self.session.busy is not None:
             await self.session.busy
             self.session.busy = None
@@ -370,7 +415,8 @@ class Connection:
                     finished.set_result(None)
 
         try:
-            return await self.database.turns.statement(self.session.pid, whole)
+            what = f"{self.life.name}: {_short(query)}"
+            return await self.database.turns.statement(self.session.pid, what, whole)
         except asyncio.CancelledError:
             # As asyncpg does: the server is asked to stop, and the connection waits for that.
             self.session.busy = finished
@@ -410,7 +456,7 @@ class Connection:
 class Transaction:
     """Look like a transaction of asyncpg's: committed by a good end, rolled back by any other."""
 
-    def __init__(self, connection: Connection, isolation: str | None, readonly: bool) -> None:  # noqa: FBT001
+    def __init__(self, connection: Connection, isolation: str | None, readonly: bool) -> None:
         self._connection = connection
         level = f" ISOLATION LEVEL {isolation.replace('_', ' ').upper()}" if isolation else ""
         self._begin = f"BEGIN{level}{' READ ONLY' if readonly else ''}"

@@ -173,6 +173,7 @@ class Stage:
         faults += [_told(each) for each in world.broken]
         if not world.broken:
             faults += checks.faults(world)
+            faults += await checks.audited(world)
         return world
 
 

@@ -13,12 +13,12 @@ from random import Random
 from typing import Any
 
 from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
-from solders.instruction import AccountMeta, Instruction
 
 from chain.programs import MEMO_PROGRAM
 from chain.signer import KeyPath
@@ -27,6 +27,7 @@ from rooms.units import Lamports, Value
 from sandbox.solana.faults import FaultKind
 from storage import feeds, flags, intents, people
 from storage.again import again
+from storage.connections import Connection
 from storage.flags import Flag
 from tests.simulation.lives import Life
 from tests.simulation.market import FEED
@@ -79,7 +80,9 @@ class Story:
         self._airdrop(fee_payer, FEE_PAYER_LAMPORTS_LOW if empty else FEE_PAYER_LAMPORTS)
         self._empty = empty
         await self._open_for_business()
-        await self.world.ask(self.life, lambda connection: feeds.upsert(connection, FEED, standing=True))
+        await self.world.ask(
+            self.life, lambda connection: feeds.upsert(connection, FEED, standing=True)
+        )
         weather.chances = chances
 
     async def play(self) -> None:
@@ -125,7 +128,7 @@ class Story:
         await self._open_for_business()
 
     async def _open_for_business(self) -> None:
-        async def write(connection: Any) -> None:
+        async def write(connection: Connection) -> None:
             for flag in Flag:
                 await flags.change(connection, flag, open=True, reason="opened")
 
@@ -237,14 +240,16 @@ class Story:
 
         return act
 
-    async def _asked(self, work: Callable[[Any], Awaitable[Any]]) -> None:
+    async def _asked(self, work: Callable[[Connection], Awaitable[object]]) -> None:
         await self.world.ask(self.life, work)
         while self.world.weather.strikes("asked_twice"):
             await asyncio.sleep(self.random.uniform(0, ASKED_AGAIN_S_MAX))
             await self.world.ask(self.life, work)
 
     async def _met(self, user: int) -> None:
-        while not self.world.database.look("SELECT 1 FROM users WHERE id = %s", user):
+        while not self.world.database.look(  # noqa: ASYNC110 - as a person would
+            "SELECT 1 FROM users WHERE id = %s", user
+        ):
             await asyncio.sleep(1.0)
 
     async def _opened(self, key: str) -> tuple[int, float] | None:
@@ -315,10 +320,10 @@ class Story:
         flag = random.choice((Flag.BETS, Flag.WITHDRAWALS, Flag.SIGNING, Flag.ALL))
         world.weather.count("pauses")
 
-        async def pause(connection: Any) -> None:
+        async def pause(connection: Connection) -> None:
             await flags.change(connection, flag, open=False, reason="paused")
 
-        async def resume(connection: Any) -> int:
+        async def resume(connection: Connection) -> int:
             count = await _new(connection, flag)
             await flags.change(connection, flag, open=True, reason="resumed")
             return count
@@ -367,8 +372,7 @@ class Story:
         self.world.weather.count("block_pauses")
         chain.pause()
         await asyncio.sleep(self.random.uniform(1, 20))
-        if chain.paused:
-            chain.resume()
+        chain.resume()
 
     async def _gust(self, liar: int) -> None:
         """Let a provider be wrong, slow or behind for a while. Only one of them ever lies."""
@@ -387,7 +391,7 @@ class Story:
         control.fault(provider, kind.value, times=random.choice((1, 3, 10, 30)))
 
 
-async def _new(connection: Any, flag: Flag) -> int:
+async def _new(connection: Connection, flag: Flag) -> int:
     """Count what a pause must hold still."""
     counted = {
         Flag.BETS: "(SELECT count(*) FROM stakes)",
@@ -397,7 +401,5 @@ async def _new(connection: Any, flag: Flag) -> int:
         Flag.SIGNING: "(SELECT count(*) FROM attempts)",
     }
     which = list(counted) if flag is Flag.ALL else [flag]
-    total: int = await connection.fetchval(
-        "SELECT " + " + ".join(counted[each] for each in which)
-    )
+    total: int = await connection.fetchval("SELECT " + " + ".join(counted[each] for each in which))
     return total

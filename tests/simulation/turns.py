@@ -10,10 +10,9 @@ Why       a failure that cannot be repeated cannot be repaired.
 import asyncio
 import selectors
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import count
 from random import Random
 from typing import Any, Protocol, TypeVar
 
@@ -60,6 +59,7 @@ class Statement:
     """
 
     session: int
+    what: str
     work: "asyncio.Task[Any]"
     answered: "asyncio.Future[None]"
     waits_for: Sequence[int] = ()
@@ -78,6 +78,7 @@ class Turns:
     locks: Locks | None = None
     turns: int = 0
     waits: int = 0
+    circles: list[str] = field(default_factory=list)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
 
     def __post_init__(self) -> None:
@@ -92,6 +93,7 @@ class Turns:
         assert not self._statements, "nothing is left from another story"
         self.random, self.locks = random, locks
         self.now_s, self.turns, self.waits, self._since_time_passed = 0.0, 0, 0, 0
+        self.circles = []
         self._hash = blake2b(digest_size=16)
         self.lines.clear()
         self.running = True
@@ -117,7 +119,7 @@ class Turns:
         text = f"{self.now_s:9.3f} {line}"
         self.lines.append(text)
         if self.verbose:
-            print(text, flush=True)
+            print(text, flush=True)  # noqa: T201 - asked for
 
     async def turn(self, who: str, session: int | None = None) -> None:
         """Wait until it is this one's turn."""
@@ -132,7 +134,9 @@ class Turns:
                 self._gates.remove(gate)
             raise
 
-    async def statement(self, session: int, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    async def statement(
+        self, session: int, what: str, work: Callable[[], Coroutine[Any, Any, Result]]
+    ) -> Result:
         """Have the database work, while nobody else moves; waits for locks are let pass.
 
         A caller that is cancelled leaves the statement to itself.
@@ -141,7 +145,7 @@ class Turns:
         task = loop.create_task(work())
         if not self.running:
             return await task
-        statement = Statement(session, task, loop.create_future())
+        statement = Statement(session, what, task, loop.create_future())
         self._statements.append(statement)
         await statement.answered
         failure = task.exception()
@@ -150,7 +154,7 @@ class Turns:
         return task.result()
 
     def idle(self, poll: Poll, timeout: float | None) -> Events:
-        """Let something happen, as everybody waits: called by the loop when it has nothing to do."""
+        """Let something happen, as everybody waits; the loop calls it when it has nothing to do."""
         if not self.running:
             return poll(None)
         look_s = LOOK_FIRST_S
@@ -187,6 +191,7 @@ class Turns:
         if self._in_a_circle(statement, waiting):
             # The last to close the circle fails, where the server would choose by its clock.
             statement.deadlocked, statement.waits_for = True, ()
+            self.circles.append(statement.what)
             self.locks.cancel(statement.session)
 
     def _in_a_circle(self, statement: Statement, waiting: dict[int, Statement]) -> bool:

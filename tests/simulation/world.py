@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from chain.keystore import Keystore
 from chain.settings import DepositSettings, FeeSettings
@@ -22,9 +23,12 @@ from rooms.withdrawal import WithdrawalLimits
 from sandbox.solana.settings import SolanaSettings
 from storage import leases as leases_module
 from storage.again import again
+from storage.connections import Connection
 from storage.leases import Lease, held
+from streams import auditor as auditor_module
 from streams import relay as relay_module
 from streams.addresses import ensure_operator
+from streams.auditor import Auditor, run_auditor
 from streams.custody import Custody
 from streams.money import Money, SigningPace
 from streams.prices import PriceDeps, Pricing
@@ -51,6 +55,10 @@ SWEEP_EVERY_S = 8.0
 POLL_S = 3.0
 LEAD_POLL_S = 5.0
 LOOK_EVERY_S = 5.0
+SPEAK_EVERY_S = 5.0
+AUDITED = 0.3
+AUDIT_EVERY_S = 8.0
+AUDIT_CHAIN_MS = 15_000
 PACE = Pace(work_ms=3_000, fates_ms=2_000, resend_ms=5_000, deposits_ms=6_000)
 
 
@@ -76,6 +84,7 @@ class World:
     transfers_max: int
     workers: int
     custodians: int
+    audited: bool
     over: bool = False
     deaths: int = 0
     broken: list[BaseException] = field(default_factory=list)
@@ -125,6 +134,7 @@ class World:
             transfers_max=random.choice((3, 8, 60)),
             workers=random.choice((1, 1, 2)),
             custodians=random.choice((1, 1, 1, 2)),
+            audited=random.random() < AUDITED,
         )  # fmt: skip
 
     def processes(self) -> dict[str, Callable[[Life], Sequence[Loop]]]:
@@ -132,33 +142,36 @@ class World:
         found: dict[str, Callable[[Life], Sequence[Loop]]] = {"prices": self._prices}
         found |= {f"worker {number}": self._worker for number in range(1, self.workers + 1)}
         found |= {f"custody {number}": self._custody for number in range(1, self.custodians + 1)}
+        if self.audited:
+            found["auditor"] = self._auditor
         return found
 
     async def keep(self, name: str, build: Callable[[Life], Sequence[Loop]]) -> None:
         """Run a process, again and again until the story is over."""
-        while not self.over:
+        while not self.is_over():
             life = self.lives[name] = Life(name)
-            failed = await life.run(build(life))
-            self.broken += failed
-            if self.over:
-                return
-            self.deaths += 1
-            self.turns.note(f"{name} has ended")
-            await asyncio.sleep(self.weather.random.uniform(0.0, RESTART_S_MAX))
+            self.broken += await life.run(build(life))
+            if not self.is_over():
+                self.deaths += 1
+                self.turns.note(f"{name} has ended")
+                await asyncio.sleep(self.weather.random.uniform(0.0, RESTART_S_MAX))
+
+    def is_over(self) -> bool:
+        """Say whether the story is over."""
+        return self.over
 
     def fail(self, what: str) -> None:
         """Say that something is not as it must be."""
         self.broken.append(Broken(what))
 
-    async def ask(
-        self, life: Life, work: Callable[[Any], Awaitable[Result]]
-    ) -> Result:
+    async def ask(self, life: Life, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Do what a person or an operator wants, in a transaction, until it is known to be done."""
         connections = self.database.connections_of(life)
 
         async def once() -> Result:
             async with connections.acquire() as connection, connection.transaction():
-                return await work(connection)
+                # The story's own connection looks like asyncpg's as far as the product uses one.
+                return await work(cast("Connection", connection))
 
         return await again(once, limit_s=3_600.0)
 
@@ -176,7 +189,10 @@ class World:
             batch_max=50,
         )
         claims = money_claims(money)
-        agents = {topic: (wake_agent(each), Wakes(self.bus, topic, life)) for topic, each in claims.items()}
+        agents = {
+            topic: (wake_agent(each), Wakes(self.bus, topic, life))
+            for topic, each in claims.items()
+        }
 
         def hear(topic: str) -> Loop:
             agent, wakes = agents[topic]
@@ -251,6 +267,31 @@ class World:
 
         return [run]
 
+    def _auditor(self, life: Life) -> Sequence[Loop]:
+        async def run() -> None:
+            async with (
+                held(life.name, Lease.AUDITOR) as lease,
+                self.solana.providers(life) as providers,
+            ):
+                connections: Any = self.database.connections_of(life)
+                auditor = Auditor(
+                    connections=connections,
+                    providers=providers,
+                    head_path=self.audit_head,
+                    clock=lambda: moment(self.turns),
+                    chain_ms=AUDIT_CHAIN_MS,
+                )
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(lease.until_lost())
+                    tasks.create_task(run_auditor(auditor))
+
+        return [run]
+
+    @property
+    def audit_head(self) -> Path:
+        """Return where the head of the audit log is kept."""
+        return self.database.folder / "audit-head"
+
 
 async def _awaited(work: Awaitable[None]) -> None:
     await work
@@ -269,6 +310,9 @@ def own_connections(world: World) -> Iterator[None]:
         (relay_module, "LEAD_POLL_S", LEAD_POLL_S),
         (leases_module, "open_connection", open_connection),
         (leases_module, "LOOK_EVERY_S", LOOK_EVERY_S),
+        (leases_module, "SPEAK_EVERY_S", SPEAK_EVERY_S),
+        (auditor_module, "FLOOR_S", AUDIT_EVERY_S),
+        (auditor_module, "PAUSE_S", AUDIT_EVERY_S),
     ]
     kept = [(module, name, getattr(module, name)) for module, name, _ in changes]
     for module, name, value in changes:

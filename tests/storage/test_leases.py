@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -56,7 +57,7 @@ async def test_a_fence_lets_the_holder_pass_and_nobody_who_had_it_before(
         async with transaction(connections) as connection:
             await first.fence(connection)
         # As it was before it was told of the loss: that news may come late.
-        unaware = HeldLease(first.lease, first.backend, asyncio.Event())
+        unaware = replace(first, _lost=asyncio.Event())
         await connections.execute("SELECT pg_terminate_backend($1, 5000)", first.backend)
 
         async with held(dsn, Lease.CUSTODY) as second:
@@ -69,3 +70,24 @@ async def test_a_fence_lets_the_holder_pass_and_nobody_who_had_it_before(
         async with asyncio.timeout(LIMIT_S):
             with pytest.raises(LeaseLostError, match="lease of custody was lost"):
                 await first.until_lost()
+
+
+async def test_a_holder_that_stands_still_is_shut_out(dsn: str, connections: Connections) -> None:
+    # Nobody shows for it that it is alive, and its connection stays.
+    async with held(dsn, Lease.CUSTODY) as still, held(dsn, Lease.CUSTODY, silent_limit_s=0.3):
+        with pytest.raises(LeaseLostError):
+            async with transaction(connections) as connection:
+                await still.fence(connection)
+
+
+async def test_a_holder_that_shows_that_it_is_alive_is_not(dsn: str) -> None:
+    async with held(dsn, Lease.CUSTODY) as first:
+        alive = asyncio.create_task(first.until_lost())
+        with pytest.raises(TimeoutError):
+            async with (
+                asyncio.timeout(2.5),
+                held(dsn, Lease.CUSTODY, silent_limit_s=1.5),
+            ):
+                pass
+        assert not alive.done()
+        alive.cancel()

@@ -222,6 +222,28 @@ async def test_two_logs_that_disagree_about_a_target_end_the_process(place: Stag
     assert (await place.room_row(7))["target"] == 1
 
 
+async def test_a_room_that_opens_again_after_its_end_is_followed_no_more(place: Stage) -> None:
+    start = base()
+    room = a_room(start)
+    await place.room(room)
+    async with place.worker():
+        await place.say(start - 250, 200)
+        await place.open(room)
+        for step in range(1, 14):
+            await place.say(start + step * 250, 200)
+        await place.say(start + 4_000, 203)
+        await place.decided(7)
+        # The relay sends at least once: it had died before it noted that it had sent.
+        await place.open(room)
+        last = await place.say(start + 4_500, 210)
+        await place.say(start + 5_500, 240)
+        await place.stored(last)
+
+    assert (await place.room_row(7))["target"] == 202 * DOLLAR
+    kinds = [each["kind"] for each in await place.events()]
+    assert kinds == ["room.locked", "watch.started", "room.decided"]
+
+
 async def test_a_topic_without_the_brokers_times_ends_the_process(
     place: Stage, kafka: Kafka
 ) -> None:
