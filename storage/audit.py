@@ -20,6 +20,8 @@ SQL: Final = queries("audit")
 _OF_ENTRIES: Final[Mapping[str, Rule]] = {
     "unbalanced": Rule.UNBALANCED,
     "broken_accounts": Rule.BROKEN_ACCOUNT,
+    "accounts_now": Rule.NOT_ITS_POSTINGS,
+    "negative_now": Rule.NEGATIVE,
     "two_effects": Rule.TWO_EFFECTS,
 }
 _OF_TRANSFERS: Final[Mapping[str, Rule]] = {

@@ -29,6 +29,23 @@ WHERE p.entry_id > $1 AND p.entry_id <= $2
        OR p.version < 1 OR (p.version > 1) <> (b.version IS NOT NULL))
 LIMIT 20;
 
+-- accounts_now(after, to) -> accounts of these postings that are not what their last posting says
+SELECT a.name AS subject, a.balance AS found, p.balance AS expected
+FROM accounts a
+CROSS JOIN LATERAL (
+    SELECT balance, version FROM postings WHERE account = a.name ORDER BY version DESC LIMIT 1
+) p
+WHERE a.name IN (SELECT account FROM postings WHERE entry_id > $1 AND entry_id <= $2)
+  AND (a.balance <> p.balance OR a.version <> p.version)
+LIMIT 20;
+
+-- negative_now(after, to) -> accounts of these postings that are below nothing
+SELECT name AS subject, balance AS found, 0::bigint AS expected
+FROM accounts
+WHERE balance < 0
+  AND name IN (SELECT account FROM postings WHERE entry_id > $1 AND entry_id <= $2)
+LIMIT 20;
+
 -- two_effects(after, to) -> causes that were both carried out and given back, or never reserved
 WITH fresh AS (
     SELECT DISTINCT CASE WHEN key LIKE 'release:%' THEN substr(key, 9) ELSE key END AS cause

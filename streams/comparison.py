@@ -60,7 +60,7 @@ async def compare(
 ) -> Compared:
     """Compare every address of ours with the finalized chain."""
     async with connections.acquire() as connection:
-        places = list({each.address for each in await addresses.with_balances(connection)})
+        places = [each.address for each in await addresses.with_balances(connection)]
     lying, not_known = await _lying(providers, places)
     oldest = min((each.slot for each in lying), default=Slot(0))
     async with (

@@ -32,13 +32,13 @@ def apache(folder: Path, count: int) -> Iterator[Kafka]:
         yield kafka
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with apache(tmp_path_factory.mktemp("kafka"), 1) as kafka:
         yield kafka
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def three_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with apache(tmp_path_factory.mktemp("kafkas"), 3) as kafka:
         yield kafka

@@ -178,7 +178,7 @@ class Database:
             self._free.append(Session(number, real, real.get_server_pid()))
 
     def end_silent(self, *arguments: object) -> int | None:
-        """End who holds a lease and says nothing, by the virtual clock where the server has its own."""
+        """End who holds a lease in silence, by the virtual clock."""
         lease, silent_limit_s = arguments
         assert isinstance(silent_limit_s, float | int), "a silence has a limit"
         holders = self.admin.execute(

@@ -126,6 +126,21 @@ NEW = {
         "UPDATE accounts SET version = 7 WHERE name = 'chain:Address2';",
         Rule.BROKEN_ACCOUNT,
     ),
+    "a posting that takes more than there is": (
+        "ALTER TABLE accounts DROP CONSTRAINT accounts_balance_check;"
+        "ALTER TABLE postings DROP CONSTRAINT postings_balance_check;"
+        + ENTRY
+        + LEG.format(by=-11 * SOL, name="available:2")
+        + LEG.format(by=-11 * SOL, name="chain:Address2"),
+        Rule.NEGATIVE,
+    ),
+    "a posting that its account does not follow": (
+        ENTRY
+        + LEG.format(by=5, name="available:2")
+        + LEG.format(by=5, name="chain:Address2")
+        + "UPDATE accounts SET balance = balance - 5 WHERE name = 'chain:Address2'",
+        Rule.NOT_ITS_POSTINGS,
+    ),
     "a stake that landed and was given back": (
         """SELECT post_entries('[
             {"key": "release:stake:1", "digest": "d", "postings":

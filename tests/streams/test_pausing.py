@@ -47,7 +47,7 @@ async def test_f76_a_pause_under_load_lets_nothing_be_reserved(place: Place) -> 
             await asyncio.sleep(0)
 
     closed: list[tuple[int, int]] = []
-    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         for work in (ask, take, take):
             tasks.create_task(work())
         for flip in range(8):
