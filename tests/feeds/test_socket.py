@@ -172,7 +172,10 @@ async def test_a_line_is_replaced_before_its_day_is_over(venues: Venues, name: s
     async with hearing(venues, name, venue=young) as heard:
         await heard.until(lambda: heard.listener.status().connections >= 3)
         sequences = [tick.sequence for _, tick in heard.ticks]
-        assert sequences == list(range(sequences[0], sequences[-1] + 1))
+        assert sequences == sorted(set(sequences))
+        # A tick that the new line overtakes on the old one is an earlier one, and passed over.
+        overtaken = sequences[-1] + 1 - sequences[0] - len(sequences)
+        assert overtaken <= 2 * (heard.listener.status().connections - 1)
         assert heard.listener.status().last_end == "replaced"
 
 
