@@ -187,6 +187,26 @@ def audit(
 
 
 @app.command()
+def simulate(
+    seeds: Annotated[str, typer.Option(help="Which: 1..1000, or one such as 17.")] = "1..100",
+    jobs: Annotated[int, typer.Option(help="How many are played side by side.", min=1)] = 2,
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Tell everything that happens, to find a failure.")
+    ] = False,
+) -> None:
+    """Play seeds of the simulation: everything goes wrong, and no lamport may be lost."""
+    from cli.simulate import BadSeedsError, seeds_of
+    from cli.simulate import simulate as play
+
+    try:
+        wanted = seeds_of(seeds)
+    except BadSeedsError as error:
+        raise typer.BadParameter(str(error), param_hint="--seeds") from None
+    if not play(wanted, jobs=jobs, tell=tell, console=Console()):
+        sys.exit(1)
+
+
+@app.command()
 def tail(
     what: Annotated[str, typer.Argument(help="prices or settlements")],
     url: Annotated[str, typer.Option(help="Where the gateway is.")] = f"ws://127.0.0.1:{BASE + 1}",

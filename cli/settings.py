@@ -30,7 +30,7 @@ from rooms.withdrawal import WithdrawalLimits
 from streams.topics import PARTITIONS, REPLICAS
 
 PREFIX = "ROOMS_"
-_NOT_SETTINGS = frozenset({VARIABLE, "ROOMS_TEST_KAFKA"})
+_NOT_SETTINGS = frozenset({VARIABLE, "ROOMS_TEST_KAFKA", "ROOMS_TEST_SEEDS"})
 
 
 class BadSettings(CannotGoOn):

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from solders.hash import Hash
+from solders.transaction import VersionedTransaction
 from starlette.requests import Request
 
 from chain.providers import Providers
 from chain.rpc import Rpc
 from chain.settings import Endpoint, RpcSettings
-from sandbox.solana.chain import FIRST_SLOT, Chain
+from sandbox.solana.chain import BLOCKHASH_BLOCKS, FIRST_SLOT, Chain
 from sandbox.solana.chain_log import ChainLog, Genesis, Record
 from sandbox.solana.control import Control
 from sandbox.solana.node import Node
@@ -29,7 +31,7 @@ from tests.simulation.lives import Life
 from tests.simulation.turns import Turns
 from tests.simulation.weather import Weather
 
-LATENCY_S_MAX = 0.15
+AT_ANY_MOMENT = 0.4
 SLOW_S_MAX = 12.0
 LEADER_LATE_S_MAX = 75.0
 BODY_PART_BYTES = 262_144
@@ -68,20 +70,38 @@ class LateChain(Chain):
     def __init__(self, settings: SolanaSettings, log: ChainLog, weather: Weather) -> None:
         self.weather = weather
         self.late: set[asyncio.TimerHandle] = set()
+        self._held_back: set[str] = set()
         super().__init__(settings, log)
 
     def submit(self, raw: bytes) -> str | None:
-        """Bring a transaction to the leader, now, later or never."""
-        if self.weather.strikes("leader_drops"):
+        """Bring a transaction to the leader, now, later or never.
+
+        One that comes late is held back however often it is sent, often to the last moment at which
+        its blockhash is good: when everybody is about to believe that it will never land.
+        """
+        transaction = VersionedTransaction.from_bytes(raw)
+        name = str(transaction.signatures[0])
+        if name in self._held_back or self.weather.strikes("leader_drops"):
             return None
         if self.weather.strikes("leader_late"):
-            late_s = self.weather.random.uniform(0.0, LEADER_LATE_S_MAX)
-            self.late.add(asyncio.get_running_loop().call_later(late_s, super().submit, raw))
+            self._held_back.add(name)
+            last_s = self._last_moment_s(transaction.message.recent_blockhash)
+            self.late.add(asyncio.get_running_loop().call_later(last_s, super().submit, raw))
             return None
         return super().submit(raw)
 
+    def _last_moment_s(self, blockhash: Hash) -> float:
+        random = self.weather.random
+        slot = self._slot_of_hash(blockhash)
+        if slot is None or random.random() < AT_ANY_MOMENT:
+            return random.uniform(0.0, LEADER_LATE_S_MAX)
+        height = self.blocks.height(slot) + BLOCKHASH_BLOCKS - random.randint(0, 3)
+        at_ms = self._clock.time_of(self.blocks.slot_of(height))
+        return max(0.0, (at_ms - self._wall.now_ms()) / 1000)
+
     def forget_late(self) -> None:
-        """Drop what is still on its way to the leader."""
+        """Drop what is still on its way to the leader, and hold nothing back any more."""
+        self._held_back.clear()
         for handle in self.late:
             handle.cancel()
         self.late.clear()
@@ -119,7 +139,7 @@ class Wire:
         life, random = self._life, self._weather.random
         life.check()
         name = msgspec.json.decode(content)["method"]
-        await self._pass(random.uniform(0.0, LATENCY_S_MAX))
+        await self._pass(random.uniform(0.0, self._weather.latency_s_max))
         await self._trouble("before")
         await self._turns.turn(f"{life.name} to {self._node.node.name}")
         life.check()
@@ -130,7 +150,7 @@ class Wire:
             self._turns.note(
                 f"{life.name} asks {self._node.node.name} {name} -> {response.status_code} {said!r}"
             )
-        await self._pass(random.uniform(0.0, LATENCY_S_MAX))
+        await self._pass(random.uniform(0.0, self._weather.latency_s_max))
         await self._trouble("after")
         yield Answer(response.status_code, dict(response.headers), body)
 

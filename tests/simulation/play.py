@@ -1,19 +1,16 @@
-"""Play: one seed from its beginning to heal, drain and check; many seeds one after another.
+"""Play: one seed from its beginning to heal, drain and check, on a server of its own.
 
-In        seeds.
-Out       for each what went wrong, how often, and what is not as it must be; its fingerprint.
-Promises  the same seed has the same fingerprint, alone or among others; a failure names its seed.
-Run       ``rooms simulate --seeds 1..1000``
+In        a seed.
+Out       what went wrong in it, how often, and what is not as it must be; its fingerprint.
+Promises  the same seed has the same fingerprint, alone or among others.
 """
 
 import asyncio
 import logging
 import time
 import traceback
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +21,7 @@ from sandbox.postgres import PostgresSettings, ensure_database, running_postgres
 from storage.migrate import migrate
 from tests.simulation import checks
 from tests.simulation.database import Database
+from tests.simulation.played import Played
 from tests.simulation.story import Story
 from tests.simulation.turns import Stuck, TurnLoop, Turns
 from tests.simulation.world import World, own_connections
@@ -33,50 +31,6 @@ SESSIONS = 48
 DRAIN_S_MAX = 600.0
 DRAIN_LOOK_S = 5.0
 MEMORY = Path("/dev/shm")
-
-
-@dataclass(frozen=True)
-class Played:
-    """What became of one seed."""
-
-    seed: int
-    faults: tuple[str, ...]
-    digest: str
-    struck: Counter[str]
-    transactions: int
-    statements: int
-    turns: int
-    lock_waits: int
-    deaths: int
-    virtual_s: float
-    real_s: float
-    lines: tuple[str, ...] = ()
-
-
-@dataclass
-class Summary:
-    """What became of many."""
-
-    seeds: int = 0
-    transactions: int = 0
-    turns: int = 0
-    lock_waits: int = 0
-    deaths: int = 0
-    virtual_s: float = 0.0
-    struck: Counter[str] = field(default_factory=Counter)
-    failed: list[Played] = field(default_factory=list)
-
-    def add(self, played: Played) -> None:
-        """Count one more."""
-        self.seeds += 1
-        self.transactions += played.transactions
-        self.turns += played.turns
-        self.lock_waits += played.lock_waits
-        self.deaths += played.deaths
-        self.virtual_s += played.virtual_s
-        self.struck += played.struck
-        if played.faults:
-            self.failed.append(played)
 
 
 class Stage:
@@ -104,15 +58,14 @@ class Stage:
             seed=seed,
             faults=tuple(faults),
             digest=turns.digest,
-            struck=world.weather.struck if world else Counter(),
+            struck=dict(world.weather.struck) if world else {},
             transactions=len(world.solana.chain.history) if world else 0,
-            statements=0,
+            statements=turns.statements,
             turns=turns.turns,
             lock_waits=turns.waits,
             deaths=world.deaths if world else 0,
             virtual_s=turns.now_s,
             real_s=time.perf_counter() - began,
-            lines=tuple(turns.lines) if faults else (),
         )
         if faults:
             # What a broken story has left is not taken into the next.
@@ -130,7 +83,10 @@ class Stage:
         self._loop = TurnLoop(self._turns)
         asyncio.set_event_loop(self._loop)
         clock = self._settings.data_dir / "simulated_clock"
-        self._database = Database(self._settings.dsn(DATABASE), self._turns, clock)
+        # A socket file answers sooner than loopback.
+        settings = self._settings
+        dsn = f"postgresql://postgres@/{DATABASE}?host={settings.data_dir}&port={settings.port}"
+        self._database = Database(dsn, self._turns, clock)
         self._database.prepare()
         self._loop.run_until_complete(self._database.open(SESSIONS))
 
@@ -217,6 +173,7 @@ def stage(port: int, *, verbose: bool = False) -> Iterator[Stage]:
             data_dir=Path(place) / "data",
             port=port,
             options={
+                "unix_socket_directories": str(Path(place) / "data"),
                 "fsync": "off",
                 "synchronous_commit": "off",
                 "full_page_writes": "off",

@@ -9,6 +9,7 @@ Why       a failure that cannot be repeated cannot be repaired.
 
 import asyncio
 import selectors
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Turns:
     locks: Locks | None = None
     turns: int = 0
     waits: int = 0
+    statements: int = 0
     circles: list[str] = field(default_factory=list)
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
 
@@ -93,7 +95,7 @@ class Turns:
         assert not self._statements, "nothing is left from another story"
         self.random, self.locks = random, locks
         self.now_s, self.turns, self.waits, self._since_time_passed = 0.0, 0, 0, 0
-        self.circles = []
+        self.statements, self.circles = 0, []
         self._hash = blake2b(digest_size=16)
         self.lines.clear()
         self.running = True
@@ -119,7 +121,7 @@ class Turns:
         text = f"{self.now_s:9.3f} {line}"
         self.lines.append(text)
         if self.verbose:
-            print(text, flush=True)  # noqa: T201 - asked for
+            print(text, file=sys.stderr)  # noqa: T201 - asked for
 
     async def turn(self, who: str, session: int | None = None) -> None:
         """Wait until it is this one's turn."""
@@ -147,6 +149,7 @@ class Turns:
             return await task
         statement = Statement(session, what, task, loop.create_future())
         self._statements.append(statement)
+        self.statements += 1
         await statement.answered
         failure = task.exception()
         if statement.deadlocked and failure is not None:

@@ -57,6 +57,8 @@ _WORST = Chances(
     asked_twice=0.5,
 )
 CALM_SEEDS = 0.3
+LATENCIES_S = (0.1, 0.1, 0.5, 1.5)
+"""How long a call to a provider takes at most, each way."""
 
 
 @dataclass
@@ -64,6 +66,7 @@ class Weather:
     """The troubles of one story."""
 
     random: Random
+    latency_s_max: float = 0.15
     chances: Chances = field(default_factory=Chances)
     struck: Counter[str] = field(default_factory=Counter)
 
@@ -75,7 +78,7 @@ class Weather:
             if random.random() >= CALM_SEEDS:
                 worst = getattr(_WORST, each.name)
                 setattr(chances, each.name, random.uniform(0.0, worst))
-        return cls(random, chances)
+        return cls(random, random.choice(LATENCIES_S), chances)
 
     def strikes(self, trouble: str) -> bool:
         """Say whether it happens now, and count it."""
@@ -92,3 +95,4 @@ class Weather:
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         self.chances = Chances()
+        self.latency_s_max = 0.1
