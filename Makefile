@@ -28,6 +28,12 @@ $(VENV)/dev-ready: requirements-dev.lock $(VENV)/run-ready
 	  || { echo "a package could not be installed: see the line above; then run make again"; exit 1; }
 	@touch $@
 
+$(VENV)/bench-ready: requirements-bench.lock $(VENV)/run-ready
+	@echo "installing what the benchmarks need"
+	@$(BIN)/pip install --require-hashes --progress-bar on -q -r requirements-bench.lock \
+	  || { echo "a package could not be installed: see the line above; then run make again"; exit 1; }
+	@touch $@
+
 run: $(VENV)/run-ready ## start everything on this machine and print where the chat page is
 	@exec $(BIN)/rooms up
 
@@ -62,6 +68,8 @@ lock: $(VENV)/python-found ## pin all dependencies again, with hashes
 	  pyproject.toml --extra build -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  pyproject.toml --extra build --extra dev -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  pyproject.toml --extra build --extra bench -o requirements-bench.lock
 
 clean: ## forget the environment and all local data
 	rm -rf $(VENV) .rooms

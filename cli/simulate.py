@@ -84,8 +84,9 @@ def _table(summary: Any) -> Table:  # noqa: ANN401 - of the tests' own
     ):
         table.add_row(what, count if isinstance(count, str) else f"{count:,}")
     table.add_section()
-    for what, count in sorted(summary.struck.items()):
-        table.add_row(what.replace("_", " "), f"{count:,}")
-    table.add_section()
     table.add_row("faults injected", f"{summary.struck.total():,}")
+    for counted in (summary.struck, summary.reached):
+        for what, count in sorted(counted.items()):
+            table.add_row(f"  {what.replace('_', ' ')}", f"{count:,}")
+        table.add_section()
     return table

@@ -160,19 +160,30 @@ class FeedLog:
         """Return how many rooms are open here."""
         return len(self._rooms)
 
-    def open(self, room: OpenRoom) -> None:
-        """Follow a room until it is decided; to hear it twice is to hear it once."""
+    def open(self, room: OpenRoom, *, locked: bool = False) -> None:
+        """Follow a room until it is decided; to hear it twice is to hear it once.
+
+        Args:
+            room: as it stands; one whose target is fixed goes on from there.
+            locked: its lock was told before, by whoever followed this log until now.
+        """
         if room.id in self._rooms:
             return
         self._rooms[room.id] = room
-        for kind, due_at in (
-            (_Timer.OPEN, room.opened_at),
-            (_Timer.LOCK, room.lock_at),
-            (_Timer.WATCH, room.watch_at),
-            (_Timer.TARGET_WAIT, room.watch_at + room.target_wait_ms),
-            (_Timer.DEADLINE, room.deadline_at),
-        ):
-            heappush(self._timers, (due_at, kind, room.id))
+        # Most rooms that are taken over wait for nothing but their deadline.
+        self._wait_for(_Timer.DEADLINE, room, room.deadline_at)
+        if not locked:
+            self._wait_for(_Timer.LOCK, room, room.lock_at)
+        if room.target is None:
+            self._wait_for(_Timer.WATCH, room, room.watch_at)
+            self._wait_for(_Timer.TARGET_WAIT, room, room.watch_at + room.target_wait_ms)
+        elif room.move_bps is None:
+            self._wait_for(_Timer.OPEN, room, room.opened_at)
+            self._wait_for(_Timer.WATCH, room, room.watch_at)
+        elif room.watch_at <= self._at:
+            self._watch(room, room.target)
+        else:
+            self._wait_for(_Timer.WATCH, room, room.watch_at)
 
     def stop(self, room: int) -> None:
         """Follow a room no longer: it was decided elsewhere."""
@@ -222,6 +233,9 @@ class FeedLog:
             silence=self._silence,
             memory=self.memory(),
         )
+
+    def _wait_for(self, kind: _Timer, room: OpenRoom, due_at: int) -> None:
+        heappush(self._timers, (due_at, kind, room.id))
 
     def _pass_time(self, at: UnixMs) -> Iterator[Effect]:
         """Let the log's time go on to ``at``, and what falls due on the way happen, in order."""

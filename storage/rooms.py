@@ -81,7 +81,10 @@ async def mark_paid(connection: Connection, ids: Iterable[int]) -> list[int]:
     Returns:
         the rooms that became paid just now.
     """
-    rows = await connection.fetch(SQL["mark_paid"], list(ids))
+    settled = list(ids)
+    if not settled:
+        return []
+    rows = await connection.fetch(SQL["mark_paid"], settled)
     await outbox.tell(
         connection, [Event(Kind.ROOM_PAID, row["paid_at"], room=row["id"]) for row in rows]
     )

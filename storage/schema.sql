@@ -132,7 +132,8 @@ CREATE INDEX rooms_draft ON rooms (opened_at) WHERE state = 'DRAFT';
 
 CREATE VIEW open_rooms AS                       -- the table that prices are joined with
     SELECT id, feed, comparator, move_bps, target, opened_at, lock_at, watch_at, deadline_at,
-           target_wait_ms, gap_ms_max
+           target_wait_ms, gap_ms_max,
+           state <> 'OPEN' AS locked            -- its lock was told
     FROM rooms
     WHERE outcome IS NULL AND state <> 'DRAFT';
 

@@ -47,6 +47,8 @@ class Divided:
 async def claim(connection: Connection, limit: int) -> list[Decided]:
     """Claim decided and sealed rooms, the seal that has waited longest first."""
     rooms = [kept(row) for row in await connection.fetch(SQL["claim"], limit)]
+    if not rooms:
+        return []
     ids = [room.rule.id for room in rooms]
     stakes: dict[int, list[Stake]] = {room: [] for room in ids}
     addresses: dict[int, dict[int, Address]] = {room: {} for room in ids}

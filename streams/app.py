@@ -49,11 +49,20 @@ class AppCrashed(Exception):
 
 
 class Positions(faust.Sensor):
-    """Remember how far the agents have taken each partition."""
+    """Remember how far the agents have taken each partition.
+
+    Attributes:
+        progress: grows while an agent is at work on something long before its next message.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.next_offset: dict[tuple[str, int], int] = {}
+        self.progress = 0
+
+    def note_progress(self) -> None:
+        """Note that an agent is alive, though it takes no message just now."""
+        self.progress += 1
 
     def on_stream_event_in(self, tp: TP, offset: int, stream: Any, event: Any) -> None:  # noqa: ANN401 - Faust's own
         """Note that an agent takes a message."""

@@ -137,6 +137,10 @@ async def add_to_log(auditor: Auditor, seen: int = 0) -> int:
             bad = await audit_log.check_head(connection, kept)
             if bad is None:
                 before = await audit_log.end(connection)
+                if kept is None:
+                    # Kept before there is a row: to die in between is no loss of the head.
+                    kept = before.head
+                    audit_log.write_head(auditor.head_path, kept)
                 after, read = await audit_log.append(connection, before, seen, LOG_BATCH)
         if bad is not None:
             await auditor.breached([_of_log(bad)])

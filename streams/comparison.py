@@ -63,37 +63,67 @@ async def compare(
         places = [each.address for each in await addresses.with_balances(connection)]
     lying, not_known = await _lying(providers, places)
     oldest = min((each.slot for each in lying), default=Slot(0))
-    async with (
-        connections.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        known = await addresses.with_balances(connection)
-        posted = await audit.posted_after(connection, oldest)
-        live = await audit.live_attempts(connection)
-    owners = {each.address: each for each in known}
-    ledger = {each.address: lamports for each, lamports in known.items()}
-    seen = [difference(each, ledger[each.address], posted, ()) for each in lying]
+    books = await _read_books(connections, oldest, ())
+    seen = [difference(each, books.ledger[each.address], books.posted, ()) for each in lying]
     doubtful = sorted({each.lying.address for each in seen if each.unexplained})
     if not doubtful:
-        return Compared(owners, ledger, _by_address(seen), (), tuple(not_known))
+        return Compared(books.owners, books.ledger, _by_address(seen), (), tuple(not_known))
 
-    landed, unread = await _landed(providers, live)
+    landed, unread = await _landed(providers, books.live)
     incoming, strangers, stopped = await _incoming(connections, providers, doubtful, settings)
+    # Read again, all at one moment: what was posted while the chain was asked waits no more.
+    books = await _read_books(connections, oldest, incoming)
     judged: list[Difference] = []
     for each in seen:
         place = each.lying
         if place.address not in doubtful:
             judged.append(each)
         elif place.provider in landed and place.address not in stopped:
-            waiting = (*landed[place.provider], *incoming)
-            judged.append(difference(place, ledger[place.address], posted, waiting))
+            waiting = [
+                effect for signature, effect in landed[place.provider] if signature in books.live
+            ] + [_brought(each) for each in incoming if _name(each) not in books.done]
+            judged.append(difference(place, books.ledger[place.address], books.posted, waiting))
     return Compared(
-        owners,
-        ledger,
+        books.owners,
+        books.ledger,
         _by_address(judged),
         tuple(strangers),
         (*not_known, *unread, *stopped.values()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """What the database knows at one moment.
+
+    Attributes:
+        posted: effects of signatures that are final after a slot and in the ledger.
+        live: attempts whose fate is open.
+        done: those of the deposits asked about that are posted.
+    """
+
+    owners: Mapping[Address, OwnAddress]
+    ledger: Mapping[Address, Lamports]
+    posted: Sequence[Effect]
+    live: Sequence[Signature]
+    done: AbstractSet[tuple[Signature, Address]]
+
+
+async def _read_books(
+    connections: Connections, oldest: Slot, incoming: Sequence[Incoming]
+) -> _Books:
+    async with (
+        connections.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        known = await addresses.with_balances(connection)
+        return _Books(
+            owners={each.address: each for each in known},
+            ledger={each.address: lamports for each, lamports in known.items()},
+            posted=await audit.posted_after(connection, oldest),
+            live=await audit.live_attempts(connection),
+            done=await audit.posted_deposits(connection, [_name(each) for each in incoming]),
+        )
 
 
 async def _lying(providers: Providers, places: Sequence[Address]) -> tuple[list[Lying], list[str]]:
@@ -118,7 +148,7 @@ async def _balances(places: Sequence[Address], rpc: Rpc) -> list[Lying]:
 
 async def _landed(
     providers: Providers, live: Sequence[Signature]
-) -> tuple[dict[str, list[Effect]], list[str]]:
+) -> tuple[dict[str, list[tuple[Signature, Effect]]], list[str]]:
     """Return, by provider, what attempts whose fate is open to us have done for good."""
     try:
         said, failed = await providers.each(partial(_effects, live))
@@ -127,7 +157,7 @@ async def _landed(
     return {each.provider: each.answer for each in said}, [str(trouble) for trouble in failed]
 
 
-async def _effects(live: Sequence[Signature], rpc: Rpc) -> list[Effect]:
+async def _effects(live: Sequence[Signature], rpc: Rpc) -> list[tuple[Signature, Effect]]:
     final: list[Signature] = []
     for start in range(0, len(live), STATUSES_MAX):
         some = live[start : start + STATUSES_MAX]
@@ -141,7 +171,7 @@ async def _effects(live: Sequence[Signature], rpc: Rpc) -> list[Effect]:
         raise NotKnown(f"{len(final)} attempts are final at {rpc.name} and not posted yet")
     landed = [await rpc.landed(signature, "finalized") for signature in final]
     return [
-        Effect(address, transaction.slot, lamports)
+        (transaction.signature, Effect(address, transaction.slot, lamports))
         for transaction in landed
         for address, lamports in transaction.changes
     ]
@@ -152,8 +182,8 @@ async def _incoming(
     providers: Providers,
     doubtful: Sequence[Address],
     settings: DepositSettings,
-) -> tuple[list[Effect], list[Breach], dict[Address, str]]:
-    """Return deposits that are final and not posted, thefts, and addresses that cannot be read."""
+) -> tuple[list[Incoming], list[Breach], dict[Address, str]]:
+    """Return deposits that are final, thefts, and addresses that cannot be read."""
 
     async def ours(signatures: Sequence[Signature]) -> AbstractSet[Signature]:
         async with connections.acquire() as reader:
@@ -169,10 +199,6 @@ async def _incoming(
         settings,
     )
     final = [each for each in found.incoming if each.finalized]
-    async with connections.acquire() as connection:
-        done = await audit.posted_deposits(
-            connection, [(each.signature, each.address) for each in final]
-        )
     strangers = [
         Breach(Rule.STRANGER, each.address, each.why)
         for each in found.stopped
@@ -181,11 +207,11 @@ async def _incoming(
     stopped = {
         each.address: each.why for each in found.stopped if each.stop is not Stop.LEFT_BY_STRANGER
     }
-    return (
-        [_brought(each) for each in final if (each.signature, each.address) not in done],
-        (strangers),
-        stopped,
-    )
+    return final, strangers, stopped
+
+
+def _name(incoming: Incoming) -> tuple[Signature, Address]:
+    return incoming.signature, incoming.address
 
 
 def _brought(incoming: Incoming) -> Effect:

@@ -4,14 +4,15 @@ In        `ticks`, which also carries the rooms of each feed, in one order.
 Out       `prices`; the live price; a row a feed a second; targets, outcomes and crossings.
 Holds     for each partition that is ours, the feed logs in it; nothing that cannot be read again.
 Promises  a message is acknowledged when all that followed from it is answered and stored; whoever
-          takes a partition over goes on exactly there; a price that was told is not told again.
+          takes a partition over goes on exactly there; whoever keeps it over a rebalance reads
+          nothing anew; a price that was told is not told again.
 Why       locks and outcomes of one message are written together: nothing that the feed log does
           next depends on them. A target is committed first, as the next price is compared with it.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -61,6 +62,8 @@ LIVE_PAUSE_S: Final = 0.05
 LIVE_PAUSE_AFTER_TROUBLE_S: Final = 1.0
 SEND_LIMIT_S: Final = 20.0
 WRITTEN_TOGETHER_MAX: Final = 5_000
+OPENED_TOGETHER_MAX: Final = 1_000
+PENDING_MAX: Final = 10_000
 SHOWN_MAX: Final = 10_000
 _LOG_APPEND_TIME: Final = 1
 _NEVER: Final = -1
@@ -79,6 +82,7 @@ class PriceDeps:
     Attributes:
         partitions: of `ticks` and `prices`.
         clock: the time now; only a log that ended is judged by it.
+        note_progress: called while something long is done for one message.
     """
 
     connections: Connections
@@ -87,6 +91,7 @@ class PriceDeps:
     ends: LogEnds
     partitions: int
     clock: Callable[[], UnixMs]
+    note_progress: Callable[[], None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -149,13 +154,17 @@ class _Partition:
     """A partition that is ours.
 
     Attributes:
+        pending: messages that came before it was taken up, which takes long with many rooms.
         waiting: messages in their order, each with the follower that must store it first.
         handled: the offset of the last message handled.
         appended_at: the broker's time of it; ``looked_at`` of the last look for quiet feeds.
     """
 
     number: int
-    followers: dict[str, _Follower]
+    followers: dict[str, _Follower] = field(default_factory=dict)
+    taken_up: asyncio.Event = field(default_factory=asyncio.Event)
+    taking_up: "asyncio.Task[None] | None" = None
+    pending: deque[Any] = field(default_factory=deque)
     waiting: deque[tuple[int, _Follower | None, Any]] = field(default_factory=deque)
     handled: int = _NEVER
     appended_at: int = 0
@@ -184,43 +193,93 @@ class Pricing:
         self._partitions: dict[int, _Partition] = {}
         self._changed: dict[str, _Follower] = {}
         self._has_changed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._takes_up = asyncio.Lock()
 
     async def follow(self, stream: Any) -> None:  # noqa: ANN401 - a Faust stream
-        """Hear every message of the partitions that are ours, one after another."""
+        """Hear every message of the partitions that are ours, one after another.
+
+        A partition is taken up beside this, so that those that we have stand still for no other.
+        """
         async with asyncio.TaskGroup() as tasks:
             beside = [
                 tasks.create_task(self._keep_live()),
                 tasks.create_task(self._void_where_logs_ended()),
             ]
             async for event in stream.noack().events():
-                await self._hear(event)
+                await self._hear(event, tasks)
             for task in beside:
                 task.cancel()
 
-    async def _hear(self, event: Any) -> None:  # noqa: ANN401 - a Faust event
+    async def _hear(self, event: Any, tasks: asyncio.TaskGroup) -> None:  # noqa: ANN401 - a Faust event
         message = event.message
         if message.generation_id != self._generation:
-            # Others may have handled what was ours in between.
-            self._generation = message.generation_id
-            self._partitions.clear()
-            self._changed.clear()
+            self._begin_generation(message.generation_id)
         if message.timestamp_type != _LOG_APPEND_TIME:
             raise NoAppendTimeError("set message.timestamp.type of ticks to LogAppendTime")
+        place = self._partitions.get(message.partition)
+        if place is None:
+            place = self._partitions[message.partition] = _Partition(message.partition)
+            place.taking_up = tasks.create_task(self._take_up(place))
+        if place.taken_up.is_set():
+            async with self._turn:
+                await self._hear_in(place, event)
+            return
+        place.pending.append(event)
+        if len(place.pending) >= PENDING_MAX:
+            await place.taken_up.wait()
+
+    async def _take_up(self, place: _Partition) -> None:
+        """Read all about a partition, then hear what has come meanwhile."""
+        async with self._takes_up:
+            # One after another: the first goes on sooner, and the last no later.
+            place.followers = await again(partial(self._load, place.number, None))
+        log.info(
+            "partition_taken",
+            partition=place.number,
+            feeds=len(place.followers),
+            rooms=sum(follower.log.open_count for follower in place.followers.values()),
+        )
+        while place.pending:
+            async with self._turn:
+                event = place.pending.popleft() if place.pending else None
+                if event and event.message.generation_id == self._app.consumer_generation_id:
+                    await self._hear_in(place, event)
+        place.taken_up.set()
+
+    async def _hear_in(self, place: _Partition, event: Any) -> None:  # noqa: ANN401 - a Faust event
+        message = event.message
         appended_at = round(message.timestamp * 1000)
         follower: _Follower | None = None
         try:
             name, heard, ticks = _read(message.key, event.value, appended_at)
-            place = await self._partition(message.partition)
             follower = await self._follower(place, name)
             await self._handle(place, follower, message.offset, appended_at, heard, ticks)
         except Impossible as reason:
             follower = None
-            place = await self._partition(message.partition)
             await self._set_aside(message, event.value, reason)
         place.waiting.append((message.offset, follower, event))
         place.handled, place.appended_at = message.offset, appended_at
         await self._store_quiet(place)
         place.acknowledge()
+
+    def _begin_generation(self, generation: int) -> None:
+        """Keep what stayed ours: between two generations in a row nobody else had it."""
+        assigned = {tp.partition for tp in self._app.consumer.assignment() if tp.topic == TICKS}
+        in_a_row = self._generation is not None and generation == self._generation + 1
+        self._generation = generation
+        for number, place in list(self._partitions.items()):
+            if in_a_row and number in assigned:
+                continue
+            del self._partitions[number]
+            if place.taking_up is not None:
+                place.taking_up.cancel()
+        for place in self._partitions.values():
+            # What waits comes again; what of it was handled is passed over.
+            place.pending.clear()
+            place.waiting.clear()
+        kept = {name for place in self._partitions.values() for name in place.followers}
+        self._changed = {name: each for name, each in self._changed.items() if name in kept}
 
     async def _handle(
         self,
@@ -231,7 +290,7 @@ class Pricing:
         heard: messages.Heard,
         ticks: Sequence[Tick],
     ) -> None:
-        if offset <= follower.stored:
+        if offset <= follower.handled:
             later = isinstance(heard, messages.Ticks) and heard.at > follower.log.at
             if not later:
                 return
@@ -267,6 +326,7 @@ class Pricing:
                     writes.append(effect)
             if len(writes) >= WRITTEN_TOGETHER_MAX:
                 await self._write(writes)
+                self._deps.note_progress()
         await self._write(writes)
         if told and not (offset <= follower.told and at <= follower.told_at):
             await self._tell(follower, offset, at, told)
@@ -364,19 +424,6 @@ class Pricing:
         async with transaction(self._deps.connections) as connection:
             await set_aside(connection, origin, payload, reason)
 
-    async def _partition(self, number: int) -> _Partition:
-        place = self._partitions.get(number)
-        if place is None:
-            followers = await again(partial(self._load, number, None))
-            place = self._partitions[number] = _Partition(number, followers)
-            log.info(
-                "partition_taken",
-                partition=number,
-                feeds=len(followers),
-                rooms=sum(follower.log.open_count for follower in followers.values()),
-            )
-        return place
-
     async def _follower(self, place: _Partition, feed: str) -> _Follower:
         """Return a feed's follower.
 
@@ -411,10 +458,23 @@ class Pricing:
             rooms = await open_rooms.of_feeds(connection, list(found))
         told = await self._deps.live.prices_of(found)
         end = await self._end(number)
-        return {
-            name: _taken_up(feed, left.get(name), rooms[name], told.get(name), end)
+        followers = {
+            name: _taken_up(feed, left.get(name), told.get(name), end)
             for name, feed in found.items()
         }
+        for name, follower in followers.items():
+            await self._open_rooms(follower, rooms[name])
+        return followers
+
+    async def _open_rooms(
+        self, follower: _Follower, rooms: Sequence[tuple[OpenRoom, bool]]
+    ) -> None:
+        """Let a follower follow rooms, and others of this process do their work in between."""
+        for count, (room, locked) in enumerate(rooms, 1):
+            follower.log.open(room, locked=locked)
+            if count % OPENED_TOGETHER_MAX == 0:
+                self._deps.note_progress()
+                await asyncio.sleep(0)
 
     async def _end(self, number: int) -> int | None:
         """Return where the partition ends, or None when the broker does not say."""
@@ -536,14 +596,13 @@ def _read(
 def _taken_up(
     feed: Feed,
     left: Stored | None,
-    rooms: Iterable[OpenRoom],
     live: LivePrice | None,
     end: int | None,
 ) -> _Follower:
     memory: Memory | None = left.memory if left else None
     follower = _Follower(
         feed=feed,
-        log=FeedLog(feed.guards, memory=memory, rooms=rooms),
+        log=FeedLog(feed.guards, memory=memory),
         handled=left.log_position if left else _NEVER,
         stored=left.log_position if left else _NEVER,
         told=live.position if live else _NEVER,

@@ -83,6 +83,7 @@ async def watch(
     """
     loop = asyncio.get_running_loop()
     stillness = Stillness(still_limit_s)
+    progress = places.progress
     rebalancing_since_s: float | None = None
     while True:
         await asyncio.sleep(look_every_s)
@@ -93,6 +94,9 @@ async def watch(
                 raise StoodStill(f"a rebalance lasts longer than {REBALANCE_LIMIT_S:.0f} s")
             continue
         rebalancing_since_s = None
+        if places.progress != progress:
+            # Many rooms take long to read, and whoever ends meanwhile would begin anew for ever.
+            progress, stillness = places.progress, Stillness(still_limit_s)
         assigned = [(tp.topic, tp.partition) for tp in app.consumer.assignment()]
         try:
             read = dict(places.next_offset)

@@ -48,6 +48,7 @@ async def run(settings: Settings) -> None:
             ),
         )
         app = build_app("worker", settings.kafka)
+        places = positions(app)
         attach_prices(
             app,
             PriceDeps(
@@ -57,12 +58,12 @@ async def run(settings: Settings) -> None:
                 ends=ends,
                 partitions=settings.kafka_partitions,
                 clock=now_ms,
+                note_progress=places.note_progress,
             ),
         )
         claims = money_claims(money)
         for topic, each in claims.items():
             attach(app, topic, wake_agent(each), name=topic)
-        places = positions(app)
         await run_app(
             app,
             [

@@ -141,7 +141,7 @@ class Fleet:
         )  # fmt: skip
         async with transaction(self.connections) as connection:
             found = await open_rooms.of_feeds(connection, [feed])
-            [opened] = [each for each in found[feed] if each.id == room]
+            [opened] = [each for each, _ in found[feed] if each.id == room]
             await outbox.to_log(connection, feed, messages.opened(opened))
         self.rooms = room
         yes, no = self.random.sample(PEOPLE, 2)

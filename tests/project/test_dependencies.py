@@ -9,7 +9,7 @@ import pytest
 
 from tests.project.repository import PACKAGES, ROOT, document, imported, modules, pyproject, rows
 
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
 
 
 def named(requirements: list[str]) -> set[str]:
@@ -61,8 +61,11 @@ def test_the_documents_name_every_dependency_and_no_other() -> None:
     checks = [row[0] for row in rows(text, "What its checks need")]
     assert set(runs) == named(project["dependencies"])
     assert set(checks) == named(project["optional-dependencies"]["dev"])
+    measures = [row[0] for row in rows(text, "What the benchmarks need")]
+    assert set(measures) == named(project["optional-dependencies"]["bench"])
     assert runs == sorted(runs)
     assert checks == sorted(checks)
+    assert measures == sorted(measures)
 
 
 def test_the_documents_name_the_homes_in_which_a_dependency_is_imported() -> None:
@@ -90,7 +93,9 @@ def test_a_lock_file_names_no_host_and_hashes_everything(lock: str) -> None:
     ] == []
 
 
-@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ()), (LOCKS[1], ("dev",))])
+@pytest.mark.parametrize(
+    ("lock", "extras"), [(LOCKS[0], ()), (LOCKS[1], ("dev",)), (LOCKS[2], ("bench",))]
+)
 def test_a_lock_file_pins_what_pyproject_asks_for(lock: str, extras: tuple[str, ...]) -> None:
     project = pyproject()["project"]
     asked = list(project["dependencies"])

@@ -218,11 +218,13 @@ def test_a_memory_goes_on_exactly_where_the_log_was(
     all_effects = [list(whole.hear(at, ticks)) for at, ticks in heard]
 
     first = FeedLog(Guards(), rooms=[room])
-    memory, position, open_room = None, -1, room
+    memory, position, open_room, locked = None, -1, room, False
     for number, (at, ticks) in enumerate(heard[: cut + 1]):
         for effect in first.hear(at, ticks):
             if isinstance(effect, SecondClosed):
                 memory, position = effect.memory, number - 1
+            elif isinstance(effect, Locked):
+                locked = True
             elif isinstance(effect, WatchStarted):
                 # What a worker would read from the database: the target, once it is fixed.
                 open_room = replace(open_room, target=effect.target)
@@ -230,9 +232,11 @@ def test_a_memory_goes_on_exactly_where_the_log_was(
                 open_room = replace(open_room, id=0)
     if memory is None or open_room.id == 0:
         return
-    second = FeedLog(Guards(), memory=memory, rooms=[open_room])
+    second = FeedLog(Guards(), memory=memory)
+    second.open(open_room, locked=locked)
     for number in range(position + 1, len(heard)):
         again = list(second.hear(*heard[number]))
+        assert not (locked and any(isinstance(effect, Locked) for effect in again))
         assert _outcomes(again) == _outcomes(all_effects[number])
 
 

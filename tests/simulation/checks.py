@@ -53,6 +53,41 @@ UNION ALL SELECT 'outbox ' || id || ' ' || topic FROM outbox WHERE sent_at IS NU
 """
 
 
+REACHED = """
+SELECT 'room ' || outcome || coalesce(' ' || void_reason, ''), count(*) FROM rooms
+    WHERE outcome IS NOT NULL GROUP BY 1
+UNION ALL SELECT 'room refused ' || (refusal ->> 'code'), count(*) FROM room_requests
+    WHERE refusal IS NOT NULL GROUP BY 1
+UNION ALL SELECT 'bet refused ' || (refusal ->> 'code'), count(*) FROM bet_requests
+    WHERE refusal IS NOT NULL GROUP BY 1
+UNION ALL SELECT 'withdrawal refused ' || (refusal ->> 'code'), count(*) FROM withdrawals
+    WHERE refusal IS NOT NULL GROUP BY 1
+UNION ALL SELECT 'stake ' || state, count(*) FROM stakes GROUP BY 1
+UNION ALL SELECT 'transfer ' || kind || ' ' || state, count(*) FROM transfers GROUP BY 1
+UNION ALL SELECT 'attempt ' || state, count(*) FROM attempts GROUP BY 1
+UNION ALL SELECT 'deposit to ' || split_part(owner, ':', 1), count(*) FROM deposits GROUP BY 1
+"""
+
+
+def reached(world: World) -> dict[str, int]:
+    """Say how many of everything came to each end."""
+    return dict(world.database.look(REACHED))
+
+
+def at_any_moment(world: World) -> list[str]:
+    """Say what must be so at every moment and is not: both books are one, nothing is negative."""
+    [(difference, low)] = world.database.look(
+        "SELECT coalesce(sum(CASE WHEN is_where THEN balance ELSE -balance END), 0)::bigint,"
+        " coalesce(min(balance), 0)::bigint FROM accounts"
+    )
+    found = []
+    if difference:
+        found.append(f"I1: at {world.turns.now_s:.0f} s the books differ by {difference}")
+    if low < 0:
+        found.append(f"I2: at {world.turns.now_s:.0f} s an account has {low}")
+    return found
+
+
 def waiting(world: World) -> list[str]:
     """Name every intent, transfer and message that has not come to its end (I4)."""
     found = [row[0] for row in world.database.look(WAITING)]

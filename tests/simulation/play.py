@@ -30,6 +30,7 @@ DATABASE = "simulation"
 SESSIONS = 48
 DRAIN_S_MAX = 600.0
 DRAIN_LOOK_S = 5.0
+WATCH_EVERY_S = 7.0
 MEMORY = Path("/dev/shm")
 
 
@@ -59,6 +60,7 @@ class Stage:
             faults=tuple(faults),
             digest=turns.digest,
             struck=dict(world.weather.struck) if world else {},
+            reached=checks.reached(world) if world else {},
             transactions=len(world.solana.chain.history) if world else 0,
             statements=turns.statements,
             turns=turns.turns,
@@ -109,6 +111,7 @@ class Stage:
                 for name, build in world.processes().items()
             ]
             market = asyncio.ensure_future(world.market.run())
+            watch = asyncio.ensure_future(_watch(world))
             try:
                 await story.play()
                 await story.heal()
@@ -119,9 +122,10 @@ class Stage:
             for life in world.lives.values():
                 life.kill()
             market.cancel()
-            await asyncio.wait([*keepers, market])
-            for keeper in keepers:
-                if (error := keeper.exception()) is not None:
+            watch.cancel()
+            await asyncio.wait([*keepers, market, watch])
+            for task in (*keepers, market, watch):
+                if not task.cancelled() and (error := task.exception()) is not None:
                     world.broken.append(error)
             await self._database.end()
         turns.end()
@@ -131,6 +135,13 @@ class Stage:
             faults += checks.faults(world)
             faults += await checks.audited(world)
         return world
+
+
+async def _watch(world: World) -> None:
+    while True:
+        await asyncio.sleep(WATCH_EVERY_S)
+        for fault in checks.at_any_moment(world):
+            world.fail(fault)
 
 
 async def _drained(world: World) -> list[str]:

@@ -17,6 +17,7 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
         faults: everything that is not as it must be; nothing when all is well.
         digest: the fingerprint of everything that happened, in its order.
         struck: how often each trouble happened.
+        reached: how many rooms, stakes, attempts and so on came to each end.
         transactions: in the chain's blocks.
         statements: that the database worked on; ``lock_waits`` of them waited for another's lock.
         turns: how often it was decided who moves next.
@@ -27,6 +28,7 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
     digest: str
     struck: Mapping[str, int]
+    reached: Mapping[str, int]
     transactions: int
     statements: int
     turns: int
@@ -48,6 +50,7 @@ class Summary:
     deaths: int = 0
     virtual_s: float = 0.0
     struck: Counter[str] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)
     failed: list[Played] = field(default_factory=list)
 
     def add(self, played: Played) -> None:
@@ -60,5 +63,6 @@ class Summary:
         self.deaths += played.deaths
         self.virtual_s += played.virtual_s
         self.struck.update(played.struck)
+        self.reached.update(played.reached)
         if played.faults:
             self.failed.append(played)

@@ -112,6 +112,6 @@ def players(jobs: int, *options: str) -> Iterator[Players]:
 
 def _lost(seed: int) -> Played:
     return Played(
-        seed=seed, faults=("its player hung or died",), digest="", struck={}, transactions=0,
-        statements=0, turns=0, lock_waits=0, deaths=0, virtual_s=0.0, real_s=0.0,
+        seed=seed, faults=("its player hung or died",), digest="", struck={}, reached={},
+        transactions=0, statements=0, turns=0, lock_waits=0, deaths=0, virtual_s=0.0, real_s=0.0,
     )  # fmt: skip

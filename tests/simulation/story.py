@@ -38,7 +38,11 @@ SOL = 1_000_000_000
 FEE_PAYER_LAMPORTS = 50 * SOL
 FEE_PAYER_LAMPORTS_LOW = 8_000_000
 FEE_PAYER_EMPTY = 0.07
-ROOMS_UNTIL_S = 28.0
+ALL_IN = 0.12
+LATE_BETS = 0.2
+DARK = 0.1
+ROOMS_FROM_S = 8.0
+ROOMS_UNTIL_S = 32.0
 OVER_S = 110.0
 ASKED_AGAIN_S_MAX = 5.0
 PAUSE_LIMIT_MS = 60_000
@@ -88,7 +92,7 @@ class Story:
     async def play(self) -> None:
         """Let everything happen, until it is over."""
         random = self.random
-        self.users = list(range(1, random.randint(2, 5) + 1))
+        self.users = list(range(1, random.randint(2, 7) + 1))
         self.rooms = random.randint(1, 4)
         async with asyncio.TaskGroup() as tasks:
             for user in self.users:
@@ -101,13 +105,17 @@ class Story:
                 tasks.create_task(self._later(random.uniform(5, OVER_S - 20), self._pause))
             for _ in range(random.choice((0, 0, 1, 3))):
                 tasks.create_task(self._later(random.uniform(5, OVER_S), self._fork))
-            for _ in range(random.choice((0, 0, 1))):
+            for _ in range(random.choice((0, 0, 0, 1, 12))):
                 tasks.create_task(self._later(random.uniform(5, OVER_S), self._rent))
             for _ in range(random.choice((0, 0, 1))):
                 tasks.create_task(self._later(random.uniform(5, OVER_S - 30), self._no_blocks))
             for _ in range(random.choice((0, 0, 1, 3))):
                 tasks.create_task(self._later(random.uniform(5, OVER_S), self._lock_lost))
             liar = random.choice((0, 1))
+            if random.random() < DARK:
+                tasks.create_task(
+                    self._later(random.uniform(15, OVER_S - 60), lambda: self._dark(liar))
+                )
             for _ in range(random.choice((0, 2, 6, 12))):
                 tasks.create_task(self._later(random.uniform(5, OVER_S), lambda: self._gust(liar)))
             tasks.create_task(asyncio.sleep(OVER_S))
@@ -150,7 +158,7 @@ class Story:
         )
         address = await self._address(KeyPath.user(user))
         async with asyncio.TaskGroup() as tasks:
-            self._airdrop(address, random.randint(2 * SOL, 6 * SOL))
+            self._airdrop(address, random.randint(2 * SOL, 9 * SOL))
             for _ in range(random.randint(0, 2)):
                 at_s = random.uniform(0.5, OVER_S - 20)
                 tasks.create_task(self._later(at_s, lambda: self._deposit(address)))
@@ -188,9 +196,9 @@ class Story:
 
     async def _room(self, number: int) -> None:
         random, world = self.random, self.world
-        await asyncio.sleep(random.uniform(4, ROOMS_UNTIL_S))
+        await asyncio.sleep(random.uniform(ROOMS_FROM_S, ROOMS_UNTIL_S))
         key = f"room {number}"
-        lock_in_ms = random.randint(8_000, 35_000)
+        lock_in_ms = random.randint(12_000, 45_000)
         watch_ms = random.randint(5_000, 30_000)
         fixed = random.random() < 0.25
         creator = random.choice(self.users)
@@ -216,10 +224,12 @@ class Story:
         async with asyncio.TaskGroup() as tasks:
             for bet in range(random.randint(0, 3 * len(self.users))):
                 until_s = max(0.0, lock_at_s - world.turns.now_s)
-                at_s = random.choice((
-                    random.uniform(0, until_s), random.uniform(until_s / 2, until_s),
-                    random.uniform(max(0.0, until_s - 3), until_s + 1),
-                ))  # fmt: skip
+                late = random.random() < LATE_BETS
+                at_s = (
+                    random.uniform(max(0.0, until_s - 4), until_s + 1)
+                    if late
+                    else (random.uniform(0, 0.8 * until_s))
+                )
                 tasks.create_task(self._later(at_s, self._bet(room, f"{key} bet {bet}")))
 
     def _bet(self, room: int, key: str) -> Callable[[], Coroutine[Any, Any, None]]:
@@ -229,16 +239,25 @@ class Story:
         usual = (Side.NO, Side.YES)[user % 2]
         side = random.choice((Side.YES, Side.NO)) if random.random() < 0.2 else usual
         amounts = (random.randint(1_000_000, SOL), random.randint(1, 300) * 1_000_000, SOL // 10)
-        lamports = Lamports(random.choice((*amounts, *amounts, 3 * SOL, 900_000)))
+        lamports = Lamports(random.choice((*amounts, *amounts, *amounts, 3 * SOL, 900_000)))
+
+        everything = random.random() < ALL_IN
 
         async def act() -> None:
+            stake = self._available(user) if everything else lamports
             await self._asked(
                 lambda connection: intents.ask_bet(
-                    connection, key, user=user, room=room, side=side, lamports=lamports
+                    connection, key, user=user, room=room, side=side, lamports=stake or lamports
                 )
             )
 
         return act
+
+    def _available(self, user: int) -> Lamports:
+        rows = self.world.database.look(
+            "SELECT balance FROM accounts WHERE name = %s", f"available:{user}"
+        )
+        return Lamports(rows[0][0] if rows else 0)
 
     async def _asked(self, work: Callable[[Connection], Awaitable[object]]) -> None:
         await self.world.ask(self.life, work)
@@ -373,6 +392,15 @@ class Story:
         chain.pause()
         await asyncio.sleep(self.random.uniform(1, 20))
         chain.resume()
+
+    async def _dark(self, liar: int) -> None:
+        """Let one provider be gone for long, while the other knows of nothing that landed."""
+        control = self.world.solana.control
+        self.world.weather.count("dark_minutes")
+        control.fault(1 - liar, FaultKind.UNAVAILABLE.value)
+        control.fault(liar, FaultKind.DENIED.value)
+        await asyncio.sleep(self.random.uniform(40, 60))
+        control.clear_faults()
 
     async def _gust(self, liar: int) -> None:
         """Let a provider be wrong, slow or behind for a while. Only one of them ever lies."""

@@ -57,7 +57,7 @@ _WORST = Chances(
     asked_twice=0.5,
 )
 CALM_SEEDS = 0.3
-LATENCIES_S = (0.1, 0.1, 0.5, 1.5)
+LATENCIES_S = (0.03, 0.03, 0.03, 0.2, 1.5)
 """How long a call to a provider takes at most, each way."""
 
 
@@ -79,6 +79,11 @@ class Weather:
                 worst = getattr(_WORST, each.name)
                 setattr(chances, each.name, random.uniform(0.0, worst))
         return cls(random, random.choice(LATENCIES_S), chances)
+
+    def race(self) -> None:
+        """Let much land at the last moment, while every question takes longer than finality."""
+        self.latency_s_max = max(LATENCIES_S)
+        self.chances.leader_late, self.chances.leader_drops = 0.5, 0.0
 
     def strikes(self, trouble: str) -> bool:
         """Say whether it happens now, and count it."""

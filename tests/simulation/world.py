@@ -56,6 +56,7 @@ POLL_S = 3.0
 LEAD_POLL_S = 5.0
 LOOK_EVERY_S = 5.0
 SPEAK_EVERY_S = 5.0
+RACES = 0.12
 AUDITED = 0.3
 AUDIT_EVERY_S = 8.0
 AUDIT_CHAIN_MS = 15_000
@@ -97,10 +98,13 @@ class World:
         weather = Weather.of(Random(f"{seed}:weather"))
         turns.begin(Random(f"{seed}:turns"), database)
         database.begin(weather)
+        races = random.random() < RACES
+        if races:
+            weather.race()
         settings = SolanaSettings(
             manual=True,
-            slot_ms=random.choice((200, 400, 400, 600)),
-            finalized_slots=random.choice((4, 8, 16, 32)),
+            slot_ms=200 if races else random.choice((200, 400, 400, 600)),
+            finalized_slots=4 if races else random.choice((4, 8, 16, 32)),
             skip_one_in=random.choice((0, 5, 20)),
             manual_at_ms=EPOCH_MS,
         )

@@ -147,9 +147,9 @@ async def test_open_rooms_are_read_by_feed_and_overdue_ones_by_deadline(
     async with place.acquire() as connection:
         found = await open_rooms.of_feeds(connection, [FEED, "BTC/USD"])
         late = await open_rooms.overdue(connection, 60_000)
-    assert [each.id for each in found[FEED]] == [1, 2]
+    assert [(each.id, locked) for each, locked in found[FEED]] == [(1, False), (2, True)]
     assert found["BTC/USD"] == []
-    assert found[FEED][0].comparator is Comparator.UP
+    assert found[FEED][0][0].comparator is Comparator.UP
     assert [(each.id, each.deadline_at) for each in late] == [(1, 9_000), (2, 9_000)]
 
 

@@ -15,7 +15,7 @@ from chain.providers import Providers
 from chain.settings import ChainSettings, Endpoint
 from rooms import ledger
 from rooms.audit import Rule
-from rooms.audit_log import BadRow
+from rooms.audit_log import BadRow, Head
 from rooms.units import Lamports, UnixMs
 from storage import audit, audit_log
 from storage import ledger as ledger_rows
@@ -462,6 +462,26 @@ async def test_f77_a_log_whose_kept_head_is_gone_is_not_trusted(
     auditor.head_path.unlink()
     assert not await verify_log(auditor)
     assert await reported(place) == {Rule.AUDIT_LOG}
+
+
+async def test_to_die_before_the_first_head_is_kept_is_no_breach(
+    auditor: Auditor, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = audit_log.write_head
+
+    def die_at_the_first_row(path: Path, head: Head) -> None:
+        if head.number:
+            raise InterruptedError
+        write(path, head)
+
+    monkeypatch.setattr(audit_log, "write_head", die_at_the_first_row)
+    with pytest.raises(InterruptedError):
+        await add_to_log(auditor)
+    monkeypatch.undo()
+
+    await add_to_log(auditor)
+    assert await verify_log(auditor)
+    assert await reported(place) == set()
 
 
 async def test_two_looks_far_apart_see_everything_between(auditor: Auditor, place: Place) -> None:
