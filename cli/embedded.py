@@ -47,9 +47,19 @@ SOURCES: Final = {
     "kraken": "/kraken/v2",
     "okx": "/okx/ws/v5/public",
     "bybit": "/bybit/v5/public/spot",
+    "bitstamp": "/bitstamp",
+    "gemini": "/gemini/v2/marketdata",
+    "pyth": "/pyth/hermes/ws",
 }
 
-ONLY_FOR: Final = {"custody": "KEYSTORE_PASSPHRASE", "bot": "TELEGRAM_TOKEN"}
+KEYED: Final = ("pyth",)
+"""Sources that let nobody in without a key; the sandbox takes any."""
+
+ONLY_FOR: Final = {
+    "custody": "KEYSTORE_PASSPHRASE",
+    "bot": "TELEGRAM_TOKEN",
+    "feeds": "SOURCE_KEYS",
+}
 """Which process alone is handed which secret."""
 
 RELAXED: Final[Mapping[str, str]] = {
@@ -144,6 +154,7 @@ class Stack:
         if self.venues != PUBLIC:
             base = f"ws://{HOST}:{self.ports.venues}"
             values["VENUE_URLS"] = json.dumps({name: base + path for name, path in SOURCES.items()})
+            values["SOURCE_KEYS"] = json.dumps(dict.fromkeys(KEYED, "sandbox"))
         return {f"{PREFIX}{name}": value for name, value in values.items()}
 
     @classmethod
@@ -258,7 +269,7 @@ class Stack:
             environment[f"{PREFIX}DATABASE_URL"] = own_role
             for owner, secret in ONLY_FOR.items():
                 if owner != name:
-                    del environment[f"{PREFIX}{secret}"]
+                    environment.pop(f"{PREFIX}{secret}", None)
         if self.coloured and not self.logs_to_files:
             environment["FORCE_COLOR"] = "1"
         return Child(

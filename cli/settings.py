@@ -77,6 +77,8 @@ class Settings(BaseSettings):
 
     venue_urls: dict[str, str] = Field(default_factory=dict)
     """Source name to its websocket address; a source that is not named uses its public one."""
+    source_keys: dict[str, SecretStr] = Field(default_factory=dict)
+    """Source name to its API key; a source that wants one and has none is off."""
     standing_feeds: tuple[str, ...] = ()
     """Feeds that are wanted with no room on them too."""
     quorum: int | None = None

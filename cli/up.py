@@ -29,6 +29,8 @@ PUBLIC_HOSTS = (
     ("ws.kraken.com", 443),
     ("ws.okx.com", 8443),
     ("stream.bybit.com", 443),
+    ("ws.bitstamp.net", 443),
+    ("api.gemini.com", 443),
 )
 QUORUM = 3
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")

@@ -10,6 +10,18 @@ from types import MappingProxyType
 from rooms.feed import Feed
 from rooms.units import Bps
 
+_PYTH: Mapping[str, str] = MappingProxyType(
+    {
+        "BTC": "e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43",
+        "ETH": "ff61491a931112ddf1bd8147cd1b641375f79f5825126d665480874634fd0ace",
+        "SOL": "ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d",
+        "XRP": "ec5d399846a9209f3fe5881d70aae9268c94339ff9817e8d18ff19fa05eea1c8",
+        "DOGE": "dcef50dd0a4cd2dcc17e45df1676dcb336a11a61c69df7a0299b0150c672d25c",
+        "BONK": "72b021217ca3fe68922a19aaf990109cb9d84e9ad004b4d2025ad6f529314419",
+    }
+)
+"""A Pyth feed has a number instead of a name; it is compared digit by digit when it is added."""
+
 
 def _dollars(coin: str, *, scale: int, volatility_bps: int, without: tuple[str, ...] = ()) -> Feed:
     symbols = {
@@ -18,6 +30,9 @@ def _dollars(coin: str, *, scale: int, volatility_bps: int, without: tuple[str, 
         "kraken": f"{coin}/USD",
         "okx": f"{coin}-USDT",
         "bybit": f"{coin}USDT",
+        "bitstamp": f"{coin.lower()}usd",
+        "gemini": f"{coin}USD",
+        "pyth": _PYTH[coin],
     }
     return Feed(
         name=f"{coin}/USD",
@@ -37,7 +52,7 @@ CATALOGUE: Mapping[str, Feed] = MappingProxyType(
             _dollars("ETH", scale=8, volatility_bps=7_000),
             _dollars("DOGE", scale=8, volatility_bps=10_000),
             _dollars("XRP", scale=8, volatility_bps=9_000),
-            _dollars("BONK", scale=12, volatility_bps=14_000),
+            _dollars("BONK", scale=12, volatility_bps=14_000, without=("bitstamp", "gemini")),
         )
     }
 )

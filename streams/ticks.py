@@ -136,10 +136,12 @@ class FeedsSettings:
 
     Attributes:
         urls: source to its address; one that is not named is heard at its public address.
+        keys: source to its API key; one that wants a key and has none is off.
         sources: only these are heard; None: every one.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     sources: frozenset[str] | None = None
 
 
@@ -153,7 +155,7 @@ class Feeding:
         self._clock = clock
         self._batchers: dict[str, tuple[Batcher, asyncio.Task[None]]] = {}
         self._wanted: list[WantedFeed] | None = None
-        unknown = set(settings.urls) - set(SOURCES)
+        unknown = (set(settings.urls) | set(settings.keys)) - set(SOURCES)
         if unknown:
             raise ValueError(f"no such source: {', '.join(sorted(unknown))}")
         self.listeners = {
@@ -164,10 +166,15 @@ class Feeding:
                 self._hear,
                 clock=clock,
                 random=random,
+                key=settings.keys.get(name),
             )
             for name, venue in SOURCES.items()
             if settings.sources is None or name in settings.sources
+            if venue.key is None or name in settings.keys
         }
+        off = sorted(set(SOURCES) - set(self.listeners))
+        if off:
+            log.info("sources_off", sources=off)
 
     def want(self, wanted: list[WantedFeed], tasks: asyncio.TaskGroup) -> None:
         """Hear these feeds from now on, and no others."""

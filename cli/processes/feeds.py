@@ -16,7 +16,10 @@ async def run(settings: Settings) -> None:
         open_producer(settings.kafka, name="feeds") as producer,
     ):
         await run_feeds(
-            FeedsSettings(urls=settings.venue_urls),
+            FeedsSettings(
+                urls=settings.venue_urls,
+                keys={name: key.get_secret_value() for name, key in settings.source_keys.items()},
+            ),
             connections=connections,
             producer=producer,
             random=SystemRandom(),

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sandbox.venues.session import Told
 
-_PRICE = re.compile(r'("(?:p|px|price)":)("?)([0-9.]+)"?')
+_PRICE = re.compile(r'("(?:p|px|price|price_str)":)("?)([0-9.]+)"?')
 
 
 def _with_price(spoil: str) -> Callable[[str], str]:

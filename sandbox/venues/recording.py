@@ -22,6 +22,9 @@ HOSTS = {
     "kraken": ("kraken.com",),
     "okx": ("okx.com",),
     "bybit": ("bybit.com",),
+    "bitstamp": ("bitstamp.net",),
+    "gemini": ("gemini.com",),
+    "pyth": ("dourolabs.app", "pyth.network"),
 }
 IDS_A_MS = 16  # Ids move with the clock; faster than any venue's own ids rise.
 LOOP_PAUSE_MS = 100

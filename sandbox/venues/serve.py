@@ -1,4 +1,4 @@
-"""Serve: all five venues' public sockets on one port of this machine, by path.
+"""Serve: all venues' public sockets on one port of this machine, by path.
 
 In        settings; a clock.
 Out       websockets that speak as the venues do, and a control port to steer them.

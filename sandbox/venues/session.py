@@ -59,6 +59,9 @@ class Rules:
     bybit_idle_ms: int = 600_000
     bybit_args_max: int = 10
     bybit_characters_max: int = 21_000
+    gemini_heartbeat_ms: int = 5_000
+    pyth_ping_ms: int = 30_000
+    pyth_messages_a_second: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ class Spoken:
         describe: the channel and symbol of a recorded frame, and what of it is published; None
             for acks and heartbeats.
         restamp: a recorded frame's text with its times and ids moved.
+        one_in: it tells one trade in so many.
+        key_header: the header without which it lets nobody in.
     """
 
     name: str
@@ -144,6 +149,8 @@ class Spoken:
     describe: Callable[[str], Told | None]
     restamp: Callable[[str, int, int], str]
     session: Callable[[Place, str, int], Session]
+    one_in: int = 1
+    key_header: str | None = None
 
 
 def rfc3339(at: int, microsecond: int = 0) -> str:

@@ -1,4 +1,4 @@
-"""Venues: the five venues as they run, and everything that can be done to them.
+"""Venues: the venues as they run, and everything that can be done to them.
 
 In        settings: a seed, or a recording; where to keep what was steered.
 Out       what each client hears; the market's steering; faults on request.
@@ -184,6 +184,9 @@ class Venues:
             return connection.respond(HTTPStatus.NOT_FOUND, "no venue listens here\n")
         if self.market.is_out(venue, ALL, self.now()):
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "out for now\n")
+        header = SPOKEN[venue].key_header
+        if header is not None and header not in request.headers:
+            return connection.respond(HTTPStatus.UNAUTHORIZED, "a key is wanted\n")
         return None
 
     async def serve_client(self, connection: ServerConnection) -> None:

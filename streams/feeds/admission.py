@@ -39,6 +39,7 @@ class Reason(Enum):
     TOO_FINE = "too fine"  # More decimal places than the feed holds.
     TOO_BIG = "too big"
     NOT_POSITIVE = "not positive"
+    DOUBTFUL = "doubtful"  # The source itself says that it may be too far off.
     JUMP = "jump"
 
 
@@ -88,6 +89,8 @@ class Admission:
         if last is not None and trade.sequence <= last.sequence:
             raise Unfit(Reason.REPEATED, f"{trade.symbol} told {trade.sequence} again or late")
         value = _value(trade, of.scale)
+        if trade.doubt_bps > of.doubt_bps_max:
+            raise Unfit(Reason.DOUBTFUL, f"{trade.symbol} is off by up to {trade.doubt_bps} bps")
         if last is not None:
             low, high = sorted((value, last.value))
             if high > low * JUMP_MAX:

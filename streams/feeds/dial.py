@@ -1,10 +1,11 @@
 """Dial: opens a websocket as our lines need it.
 
-In        an address, and how long to wait.
+In        an address, headers (of which one may be a key: it is shown nowhere), how long to wait.
 Out       an open wire; or, when it was refused, how long the venue asks us to stay away.
 Promises  bounded waits, bounded frames, a bounded buffer; no pings but the venue's own.
 """
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
@@ -19,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _STAY_AWAY = (418, 429, 503)
 
 
-async def dial(url: str, patience: Patience) -> Wire:
+async def dial(url: str, patience: Patience, headers: Mapping[str, str]) -> Wire:
     """Open a websocket as our lines need it: bounded, and without pings of its own.
 
     Raises:
@@ -27,6 +28,7 @@ async def dial(url: str, patience: Patience) -> Wire:
     """
     return await connect(
         url,
+        additional_headers=headers,
         compression=None,
         # A proxy of the environment is for the outside world, never for this machine.
         proxy=None if urlsplit(url).hostname in _LOOPBACK else True,

@@ -34,13 +34,14 @@ from streams.feeds.venue import (
     SymbolOf,
     Trade,
     Venue,
+    headers_of,
 )
 
 log = structlog.get_logger()
 
 Sink = Callable[[str, Tick], None]
 Clock = Callable[[], UnixMs]
-Dial = Callable[[str, Patience], Awaitable[Wire]]
+Dial = Callable[[str, Patience, Mapping[str, str]], Awaitable[Wire]]
 Record = Callable[[str, UnixMs, str], None]
 
 SHOWN_MAX = 200
@@ -60,6 +61,7 @@ class Listener:
         random: Random,
         patience: Patience | None = None,
         dial: Dial = dial,
+        key: str | None = None,
         record: Record | None = None,
     ) -> None:
         """Prepare to listen; nothing is opened before `listen`.
@@ -67,6 +69,7 @@ class Listener:
         Args:
             symbols: the venue's symbols, each with the feed and scale that it speaks for.
             sink: called for each tick with its feed, at once and in order; must not wait.
+            key: the venue's API key, for those that want one.
             record: called for each frame as it came, with the source and the receive time.
 
         Raises:
@@ -80,6 +83,7 @@ class Listener:
         self._random = random
         self._patience = patience or Patience()
         self._dial = dial
+        self._headers = headers_of(venue.key, key)
         self._record = record
         self._symbols: dict[str, SymbolOf] = {}
         self._admission = Admission(venue.name, {})
@@ -187,7 +191,7 @@ class Listener:
 
     async def _open(self) -> Line | None:
         try:
-            wire = await self._dial(self.url, self._patience)
+            wire = await self._dial(self.url, self._patience, self._headers)
         except (OSError, EOFError, WebSocketException) as error:
             self._last_end = f"not opened: {error}"
             self._log.warning("line_not_opened", why=str(error), failures=self._failures + 1)

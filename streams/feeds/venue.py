@@ -5,7 +5,7 @@ Promises  nothing here waits, reads a clock or touches a socket.
 Why       a new venue is one file: its frames in, these words out; the socket's life is shared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rooms.units import UnixMs
@@ -13,20 +13,30 @@ from rooms.units import UnixMs
 
 @dataclass(frozen=True, slots=True)
 class SymbolOf:
-    """The feed that a venue's symbol speaks for, and that feed's decimal scale."""
+    """The feed that a venue's symbol speaks for, and that feed's decimal scale.
+
+    Attributes:
+        doubt_bps_max: a value that its own source doubts more than this is none.
+    """
 
     feed: str
     scale: int
+    doubt_bps_max: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade as the venue told it; the price is still its own decimal text."""
+    """One trade as the venue told it; the price is still its own decimal text.
+
+    Attributes:
+        doubt_bps: how far the source itself says that it may be off, as a part of the price.
+    """
 
     symbol: str
     price: str
     sequence: int
     source_at: UnixMs
+    doubt_bps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,19 @@ class Attempts:
     window_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Where a source wants its API key: in this header, behind this prefix."""
+
+    header: str
+    prefix: str = ""
+
+
+def headers_of(place: Key | None, key: str | None) -> Mapping[str, str]:
+    """Return the headers that carry a key, if it is wanted and there is one."""
+    return {} if place is None or key is None else {place.header: place.prefix + key}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Venue:
     """One venue's protocol: its frames as functions, its rules as numbers.
@@ -91,6 +114,7 @@ class Venue:
         lifetime_ms: a line is replaced, with overlap, before the venue would cut it.
         send_gap_ms: the pause between two frames of ours.
         symbols_per_request, symbols_max, sends_max: the venue's limits, for one line.
+        key: where its API key goes; such a source is off until the operator gives one.
     """
 
     name: str
@@ -111,3 +135,4 @@ class Venue:
     symbols_per_request: int = 100
     symbols_max: int = 1_000
     sends_max: int = 100_000
+    key: Key | None = None

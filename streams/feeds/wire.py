@@ -58,6 +58,12 @@ def moment(ms: int | str) -> UnixMs:
     return UnixMs(ms)
 
 
+def moment_from_us(us: str) -> UnixMs:
+    """Read microseconds since 1970, a string of digits, cut to the millisecond."""
+    must(us.isascii() and us.isdigit() and len(us) == 16, "a moment is 16 digits")
+    return moment(int(us) // 1000)
+
+
 def moment_from_rfc3339(text: str) -> UnixMs:
     """Read UTC text such as ``2021-04-17T16:43:30.244075Z``, cut to the millisecond."""
     parts = _RFC3339.fullmatch(text)

@@ -22,7 +22,10 @@ from streams.feeds.venue import Attempts, SymbolOf, Venue
 QUICK = Patience(
     open_ms=2_000, close_ms=100, retry_first_ms=10, retry_max_ms=50, overlap_ms=60, calm_ms=100
 )
-BRISK = VenuesSettings(trade_ms=25, rules=Rules(heartbeat_ms=60, binance_messages_a_second=50))
+BRISK = VenuesSettings(
+    trade_ms=25,
+    rules=Rules(heartbeat_ms=60, binance_messages_a_second=50, pyth_messages_a_second=50),
+)
 LIMIT_S = 10
 
 
@@ -125,6 +128,7 @@ async def hearing(
         clock=now,
         random=Random(1),
         patience=patience,
+        key="sandbox",
         record=heard.record,
     )
     listening = asyncio.create_task(heard.listener.listen())

@@ -1,5 +1,7 @@
 """What becomes a tick, and under which reason everything else is counted."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,15 @@ def test_a_trade_becomes_its_feeds_tick_digit_by_digit() -> None:
     feed, tick = admission().admit(trade("150.24000000", 7), UnixMs(AT + 5), AT)
     assert feed == "SOL/USD"
     assert tick == Tick("binance", 7, Value(15024000000), AT, UnixMs(AT + 5))
+
+
+@pytest.mark.parametrize(("doubt_bps", "reason"), [(0, None), (50, None), (51, Reason.DOUBTFUL)])
+def test_what_its_own_source_doubts_too_much_is_no_tick(
+    doubt_bps: int, reason: Reason | None
+) -> None:
+    to = admission()
+    assert refused(to, replace(trade("150"), doubt_bps=doubt_bps)) is reason
+    assert refused(to, trade("150")) is (Reason.REPEATED if reason is None else None)
 
 
 @pytest.mark.parametrize(

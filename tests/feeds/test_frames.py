@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -21,8 +22,12 @@ OK = Accepted()
 T0 = 1767225600_000
 
 
-def trade(symbol: str, price: str, sequence: int, after_ms: int) -> Trade:
-    return Trade(symbol, price, sequence, UnixMs(T0 + after_ms))
+PYTH_SOL = "ef0d8b6fda2ceba41da15d4095d1da392a0d2f8ed0c6c7bc0f4cfac8c280b56d"
+PYTH_BTC = "e62df6c8b4a85fe1a67db44dc12de5db330f7ac66b72dc658afedf0f4a415b43"
+
+
+def trade(symbol: str, price: str, sequence: int, after_ms: int, doubt_bps: int = 0) -> Trade:
+    return Trade(symbol, price, sequence, UnixMs(T0 + after_ms), doubt_bps)
 
 
 MEANINGS: dict[str, list[list[Heard]]] = {
@@ -96,6 +101,36 @@ MEANINGS: dict[str, list[list[Heard]]] = {
         [ALIVE],
         [Denied("error:handler not found,topic:publicTrade.NOTASYMBOL", request=7)],
     ],
+    "bitstamp": [
+        [OK],
+        [trade("solusd", "150.24", 516000477, 288)],
+        [ALIVE],
+        [trade("solusd", "150.2512", 516000479, 689)],
+        [ALIVE],
+        [Denied("Bad subscription string.")],
+        [Leave("asked to reconnect")],
+    ],
+    "gemini": [
+        [OK, History(2)],
+        [trade("SOLUSD", "150.21", 122258166738, 288)],
+        [ALIVE],
+        [trade("SOLUSD", "150.22", 122258166741, 691)],
+        [ALIVE],
+        [Denied("InvalidSymbol: 'NOTUSD' is not a valid symbol", symbol="NOTUSD")],
+    ],
+    "pyth": [
+        [OK],
+        [trade(PYTH_SOL, "150.24912345", 1767225600_390000001, 0, 4)],
+        [trade(PYTH_SOL, "150.2518", 1767225600_390000002, 0, 4)],
+        [
+            Denied(
+                f"Price feed(s) with id(s) [0x{'4e4f54':0>64}] not found",
+                symbol=f"{'4e4f54':0>64}",
+            )
+        ],
+        [Denied("Rate limit exceeded")],
+        [Leave("Connection timeout reached (24h)")],
+    ],
 }
 
 SUBSCRIBED = {
@@ -107,6 +142,9 @@ SUBSCRIBED = {
     "okx": '{"id":"7","op":"subscribe","args":[{"channel":"trades","instId":"SOL-USDT"},'
     '{"channel":"trades","instId":"BTC-USDT"}]}',
     "bybit": '{"req_id":"7","op":"subscribe","args":["publicTrade.SOLUSDT","publicTrade.BTCUSDT"]}',
+    "bitstamp": '{"event":"bts:subscribe","data":{"channel":"live_trades_solusd"}}',
+    "gemini": '{"type":"subscribe","subscriptions":[{"name":"l2","symbols":["SOLUSD","BTCUSD"]}]}',
+    "pyth": f'{{"type":"subscribe","ids":["0x{PYTH_SOL}","0x{PYTH_BTC}"],"verbose":true}}',
 }
 
 venues = pytest.mark.parametrize("venue", sorted(SOURCES))
@@ -121,7 +159,7 @@ def test_each_recorded_frame_means_what_the_documents_say(venue: str) -> None:
 @venues
 def test_a_subscription_is_written_as_the_venue_reads_it(venue: str) -> None:
     source = SOURCES[venue]
-    symbols = [source.symbol(coin) for coin in ("SOL", "BTC")]
+    symbols = [source.symbol(coin) for coin in ("SOL", "BTC")][: source.symbols_per_request]
     assert source.subscribe(symbols, 7) == SUBSCRIBED[venue]
 
 
@@ -144,6 +182,12 @@ BROKEN = {
     '"tradeId":"1","px":"150.1","ts":"1767225600245"}]}',
     "bybit": '{"topic":"publicTrade.SOLUSDT","data":[{"T":1767225600245,"s":"SOLUSDT",'
     '"p":"150.1","i":"1"}]}',
+    "bitstamp": '{"data":{"id":1,"price":150.1,"price_str":"150.1",'
+    '"microtimestamp":"1767225600245123"},"channel":"live_trades_solusd","event":"trade"}',
+    "gemini": '{"type":"trade","symbol":"SOLUSD","event_id":1,"timestamp":1767225600245,'
+    '"price":"150.1"}',
+    "pyth": '{"type":"price_update","price_feed":{"id":"ef0d","price":{"price":"15010",'
+    '"conf":"1","expo":-2,"publish_time":1767225600},"metadata":{"slot":5}}}',
 }
 
 WRONG = [
@@ -171,6 +215,20 @@ WRONG = [
     ("okx", '"ts":"1767225600245"', '"ts":""', "an empty time"),
     ("bybit", '"i":"1"', '"i":"20f43950-d8dd-5b31-9112-a178eb6023af"', "an id that is no number"),
     ("bybit", '"s":"SOLUSDT"', '"s":"BTCUSDT"', "another topic's trade"),
+    ("bitstamp", '"id":1', '"id":1.5', "an id that is no whole number"),
+    ("bitstamp", '"price_str":"150.1",', "", "a missing price, though its number is there"),
+    ("bitstamp", "1767225600245123", "1767225600245", "milliseconds for microseconds"),
+    ("bitstamp", "live_trades_solusd", "order_book_solusd", "another channel's trade"),
+    ("gemini", '"event_id":1', '"event_id":"1"', "an id as text"),
+    ("gemini", "1767225600245", "1767225600", "a time in seconds"),
+    ("gemini", '"price":"150.1"', '"price":150.1', "a price as a float"),
+    ("pyth", '"conf":"1"', '"conf":"0"', "no doubt at all"),
+    ("pyth", '"conf":"1"', '"conf":"x"', "a confidence that is no number"),
+    ("pyth", '"expo":-2', '"expo":2', "an exponent that would make it bigger"),
+    ("pyth", '"expo":-2', '"expo":-19', "an exponent beyond any feed's"),
+    ("pyth", '"price":"15010"', '"price":"150.10"', "a point where there is an exponent"),
+    ("pyth", "1767225600", "1767225600245", "a time in milliseconds"),
+    ("pyth", '"slot":5', '"slot":-5', "a slot before the first"),
 ]
 
 
@@ -211,10 +269,23 @@ def read_again(venue: str, frame: str) -> list[tuple[str, str, int]]:
             rows, keys = told["data"], ("symbol", "price", "trade_id")
         case "okx":
             rows, keys = told["data"], ("instId", "px", "tradeId")
+        case "bitstamp":
+            symbol = told["channel"].removeprefix("live_trades_")
+            return [(symbol, told["data"]["price_str"], int(told["data"]["id"]))]
+        case "gemini":
+            rows, keys = [told], ("symbol", "price", "event_id")
+        case "pyth":
+            return [_pyth_again(told["price_feed"])]
         case _:
             rows = [row for row in told["data"] if not row.get("BT")]
             keys = ("s", "p", "i")
     return [(row[keys[0]], row[keys[1]], int(row[keys[2]])) for row in rows]
+
+
+def _pyth_again(feed: dict[str, Any]) -> tuple[str, str, int]:
+    price, slot = feed["price"], (feed.get("metadata") or {}).get("slot") or 0
+    value = f"{Decimal(price['price']).scaleb(int(price['expo'])).normalize():f}"
+    return feed["id"], value, int(price["publish_time"]) * 10**9 + int(slot) % 10**9
 
 
 def spoilt(frame: str, edits: list[tuple[int, int, str]]) -> str:
@@ -340,6 +411,7 @@ def count_of(kind: str) -> Callable[[str], int]:
         ("okx.txt", "okx", count_of('"tradeId"')),
         ("kraken_v1_trades.txt", "kraken", count_of("no trade of the older protocol")),
         ("bitstamp.txt", "kraken", count_of("no trade of another venue")),
+        ("bitstamp.txt", "bitstamp", count_of('"event":"trade"')),
     ],
 )
 def test_real_frames_parse(file: str, venue: str, trades_in: Callable[[str], int]) -> None:
