@@ -115,7 +115,7 @@ async def play(
         before, after, codes = await world.play(kill)
         faults = await world.reckon(after, strict=kill is None)
         if as_json:
-            sys.stdout.write(json.dumps(_facts(seed, tell, before, after, codes, faults)) + "\n")
+            sys.stdout.write(json.dumps(_facts(stack, tell, before, after, codes, faults)) + "\n")
         else:
             _show(console, before, after)
     # Raised only when everything has stopped, so that it is the one line that is left.
@@ -382,11 +382,17 @@ def _show(console: Console, before: Books, after: Books) -> None:
 
 
 def _facts(
-    seed: int, tell: Teller, before: Books, after: Books, codes: dict[str, str], faults: list[str]
+    stack: Stack,
+    tell: Teller,
+    before: Books,
+    after: Books,
+    codes: dict[str, str],
+    faults: list[str],
 ) -> dict[str, Any]:
     earlier = {line.address: line.lamports for line in before.addresses}
     return {
-        "seed": seed,
+        "seed": stack.seed,
+        "broker": stack.broker,
         "story": tell.told,
         "rooms": [
             {

@@ -102,6 +102,11 @@ class Stack:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def broker(self) -> str:
+        """Return what is the broker, for a person."""
+        return f"Apache Kafka {kafka.version()}" if self.apache else "the broker"
+
+    @property
     def page_url(self) -> str:
         """Return where the chat page is."""
         return f"http://{HOST}:{self.ports.page}/"
@@ -183,7 +188,7 @@ class Stack:
                 ) from None
             yield
 
-    def prepare_folder(self) -> bool:
+    def prepare_folder(self, say: Callable[[str], None] = lambda _: None) -> bool:
         """Make what needs no server: the database's folder and the keys; say whether it is new."""
         self.folder.mkdir(parents=True, exist_ok=True)
         note = {"ports": asdict(self.ports), "venues": self.venues}
@@ -191,7 +196,7 @@ class Stack:
         (self.folder / "logs").mkdir(exist_ok=True)
         valkey.prepare(self._valkey())
         if self.apache:
-            kafka.prepare(self._kafka())
+            kafka.prepare(self._kafka(), say)
         fresh = postgres.prepare(self.postgres)
         passphrase = self._secret("passphrase", _new_passphrase)
         if not self.keystore.exists():

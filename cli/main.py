@@ -107,7 +107,12 @@ def demo(
     """Play the whole story by itself and check that every lamport adds up."""
     from cli.demo import play
 
-    run_until_told(play(seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording))
+    run_until_told(
+        play(
+            seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording,
+            apache=_is_apache(kafka),
+        )
+    )  # fmt: skip
 
 
 @app.command()

@@ -5,6 +5,7 @@ Promises  each says when it is ready, stops on Ctrl-C or SIGTERM, and ends with 
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,30 @@ def broker(port: Port, data: Data) -> None:
 
     settings = BrokerSettings(data_dir=data, port=port)
     run_until_told(serve_broker(settings, lambda _: tell_ready()))
+
+
+@app.command()
+def kafka(
+    port: Port = 9092,
+    data: Data = Path(".rooms/kafka"),
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Only fetch it, which happens once a machine.")
+    ] = False,
+) -> None:
+    """Serve Apache Kafka on this machine; needs java, and mvn the first time."""
+    from sandbox import kafka as apache
+
+    try:
+        if fetch:
+            apache.fetch(typer.echo)
+            return
+        settings = apache.KafkaSettings(data_dir=data.resolve(), ports=(port,))
+        apache.prepare(settings, typer.echo)
+    except apache.NoKafkaError as lacks:
+        sys.exit(f"rooms sandbox kafka: {lacks}")
+    # This process becomes the broker, so that whoever ends it ends the broker.
+    command = apache.command(settings)
+    os.execvp(command[0], command)  # noqa: S606 - our own words
 
 
 @app.command()

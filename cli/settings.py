@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     quorum: int | None = None
     """Overrides how many sources must agree, for a place that has fewer."""
 
+    seconds_kept_ms: int = Field(default=86_400_000, ge=3_600_000)
+    """How long the seconds of a feed are kept, before now and before every room not paid."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8701, ge=1, le=65_535)
 

@@ -79,9 +79,9 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
     step("preparing the database and the keys")
     async with AsyncExitStack() as held:
         held.enter_context(stack.alone())
-        await asyncio.to_thread(stack.prepare_folder)
+        await asyncio.to_thread(stack.prepare_folder, step)
         supervisor = await held.enter_async_context(Supervisor(say).running())
-        step("starting PostgreSQL, Valkey, the broker, Solana, Telegram and the venues")
+        step(f"starting PostgreSQL, Valkey, {stack.broker}, Solana, Telegram and the venues")
         await supervisor.start(stack.servers())
         step("bringing schema, topics and feeds up to date")
         await asyncio.to_thread(ensure_database, stack.postgres, DATABASE)

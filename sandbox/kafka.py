@@ -17,7 +17,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ POM: Final = Path(__file__).with_name("kafka.pom.xml")
 HOST: Final = "127.0.0.1"
 JAVA_MIN: Final = 17
 FETCH_LIMIT_S: Final = 300.0
+SAY_EVERY_S: Final = 5.0
 FORMAT_LIMIT_S: Final = 60.0
 START_LIMIT_S: Final = 90.0
 STOP_LIMIT_S: Final = 30.0
@@ -86,8 +87,8 @@ def missing() -> str | None:
     return None
 
 
-def fetch() -> Path:
-    """Fetch the jars unless they are here, and return their folder.
+def fetch(say: Callable[[str], None] = lambda _: None) -> Path:
+    """Fetch the jars unless they are here, and return their folder; ``say`` how far it is.
 
     Raises:
         NoKafkaError: when something is missing or they cannot be had.
@@ -97,33 +98,53 @@ def fetch() -> Path:
     jars = _jars()
     if jars.exists():
         return jars
+    say(f"fetching Apache Kafka {version()} with mvn, once; {FETCH_LIMIT_S:.0f} s at most")
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent) as folder:
-        copy = [
-            "mvn", "--batch-mode", "--quiet", "--file", str(POM),
-            "dependency:copy-dependencies", f"-DoutputDirectory={folder}/jars",
-        ]  # fmt: skip
-        try:
-            said = subprocess.run(  # noqa: S603 - the pom is ours
-                copy, capture_output=True, text=True, timeout=FETCH_LIMIT_S, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise NoKafkaError(f"mvn did not fetch Kafka within {FETCH_LIMIT_S:.0f} s") from None
-        if said.returncode:
-            raise NoKafkaError(f"mvn cannot fetch Kafka: {' '.join(said.stdout.split())[:400]}")
+        _fetch_into(Path(folder, "jars"), say)
         # Whole or not at all; another process may have been quicker.
         with suppress(OSError):
             Path(folder, "jars").rename(jars)
+    say(f"Apache Kafka is in {jars}")
     return jars
 
 
-def prepare(settings: KafkaSettings) -> None:
+def _fetch_into(jars: Path, say: Callable[[str], None]) -> None:
+    copy = [
+        "mvn", "--batch-mode", "--file", str(POM),
+        "dependency:copy-dependencies", f"-DoutputDirectory={jars}",
+    ]  # fmt: skip
+    said = jars.with_name("mvn.log")
+    began = time.monotonic()
+    until = began + FETCH_LIMIT_S
+    with said.open("wb") as out:
+        maven = subprocess.Popen(copy, stdout=out, stderr=out)  # noqa: S603 - the pom is ours
+        while True:
+            try:
+                code = maven.wait(min(SAY_EVERY_S, max(0.0, until - time.monotonic())))
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() >= until:
+                    maven.kill()
+                    maven.wait()
+                    raise NoKafkaError(
+                        f"mvn did not fetch Kafka within {FETCH_LIMIT_S:.0f} s; what it has is "
+                        "kept, so run it again"
+                    ) from None
+                files = said.read_text(errors="replace").count("Downloaded from")
+                say(f"  {files} files after {time.monotonic() - began:.0f} s")
+    if code:
+        wrong = [line for line in said.read_text(errors="replace").splitlines() if "ERROR" in line]
+        raise NoKafkaError(f"mvn cannot fetch Kafka: {' '.join(wrong[:1])[:400]}")
+
+
+def prepare(settings: KafkaSettings, say: Callable[[str], None] = lambda _: None) -> None:
     """Write each broker's settings, and its empty folders where there are none.
 
     Raises:
         NoKafkaError: when Kafka cannot be run here.
     """
-    jars = fetch()
+    jars = fetch(say)
     controllers = free_ports(len(settings.ports))
     formatting: list[tuple[Path, subprocess.Popen[bytes]]] = []
     for broker in range(len(settings.ports)):

@@ -2,7 +2,8 @@
 
 In        a second that a feed's log has left, and how far the log had been read by then.
 Out       the memory and the position to go on from; whether a feed is warm.
-Promises  the same second of the same log is the same row, however often it is stored.
+Promises  the same second of the same log is the same row, however often it is stored; a feed's
+          newest second is never deleted, as whoever takes the feed over goes on from it.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import Final
 import msgspec
 
 from rooms.feed_log import Memory, SecondClosed
+from rooms.units import UnixMs
 from storage.connections import Connection
 from storage.sql import queries
 
@@ -61,3 +63,14 @@ async def warm(connection: Connection, feed: str, warm_ms: int) -> bool:
     """Say whether a feed has had an index price for so long without a silence."""
     is_warm: bool = await connection.fetchval(SQL["warm"], feed, warm_ms)
     return is_warm
+
+
+async def needed_since(connection: Connection, kept_ms: int) -> dict[str, UnixMs]:
+    """Return since when the seconds of each feed are needed, by rooms or for ``kept_ms``."""
+    rows = await connection.fetch(SQL["needed_since"], kept_ms)
+    return {row["feed"]: UnixMs(row["since"]) for row in rows}
+
+
+async def delete_before(connection: Connection, feed: str, since: UnixMs, limit: int) -> int:
+    """Delete a feed's oldest seconds before ``since``, ``limit`` at most; return how many."""
+    return len(await connection.fetch(SQL["delete_before"], feed, since, limit))

@@ -30,3 +30,26 @@ FROM feed_seconds
 WHERE feed = $1
   AND second_at > now_ms() - 2000 - $2::bigint - 1000
   AND second_at <= now_ms();
+
+-- needed_since(milliseconds kept) -> each feed, and since when its seconds are needed
+-- Those of a room that is not paid yet are, and of so long before it opened.
+SELECT f.name AS feed,
+       least(now_ms(), (SELECT min(r.opened_at)
+                        FROM rooms r
+                        WHERE r.feed = f.name AND r.state NOT IN ('DRAFT', 'PAID')))
+           - $1::bigint AS since
+FROM feeds f;
+
+-- delete_before(feed, since, limit) -> seconds that were deleted; never a feed's newest
+DELETE FROM feed_seconds
+WHERE feed = $1 AND second_at IN (
+    SELECT second_at
+    FROM feed_seconds
+    WHERE feed = $1
+      AND second_at < $2
+      AND second_at < (SELECT max(second_at) FROM feed_seconds WHERE feed = $1)
+    ORDER BY second_at
+    FOR UPDATE SKIP LOCKED
+    LIMIT $3
+)
+RETURNING second_at;

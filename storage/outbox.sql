@@ -64,8 +64,8 @@ UPDATE outbox SET sent_at = now_ms() WHERE id = ANY ($1::bigint[]);
 DELETE FROM outbox
 WHERE id IN (
     SELECT id FROM outbox
-    WHERE topic <> 'events' AND sent_at < now_ms() - $1::bigint
-    ORDER BY id
+    WHERE topic <> 'events' AND sent_at IS NOT NULL AND sent_at < now_ms() - $1::bigint
+    ORDER BY sent_at
     FOR UPDATE SKIP LOCKED
     LIMIT $2
 )

@@ -424,6 +424,7 @@ CREATE TABLE outbox (                           -- what must be told, written wi
 );
 CREATE INDEX outbox_unsent ON outbox (id) WHERE sent_at IS NULL;
 CREATE INDEX outbox_events ON outbox (number) WHERE number IS NOT NULL;
+CREATE INDEX outbox_sent ON outbox (sent_at) WHERE sent_at IS NOT NULL AND topic <> 'events';
 
 CREATE TABLE set_aside (                        -- messages that can never work, with the reason
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -755,6 +756,7 @@ GRANT UPDATE (state, outcome, void_reason, target, base, opened_at, lock_at, cut
 GRANT UPDATE (done_at, stake_id, refusal) ON bet_requests TO rooms_worker;
 GRANT UPDATE (state, due_at, refusal) ON withdrawals TO rooms_worker;
 GRANT UPDATE (number, sent_at), DELETE ON outbox TO rooms_worker;
+GRANT DELETE ON feed_seconds TO rooms_worker;
 GRANT USAGE ON SEQUENCE stakes_id_seq TO rooms_worker;
 GRANT EXECUTE ON FUNCTION post_entries, make_accounts, lock_accounts, wake_up,
     plan_stakes, plan_refunds, plan_payouts, plan_shares, plan_withdrawals TO rooms_worker;

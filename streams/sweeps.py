@@ -8,20 +8,14 @@ Why       twice, late, out of order and never are then one case.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 import structlog
 
-from storage import outbox
-from storage.connections import Connections, transaction
 from streams import bets, openings, settlements, withdrawals
 from streams.money import Money
 from streams.wake import Claim, drain
 
 log = structlog.get_logger()
-
-SENT_KEPT_MS: Final = 3_600_000
-DELETED_MAX: Final = 5_000
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -55,9 +49,3 @@ async def sweep(
             if done:
                 log.info("sweep_found", topic=topic, rows=done)
         await sleep(every_s)
-
-
-async def forget_sent(connections: Connections, *, kept_ms: int = SENT_KEPT_MS) -> int:
-    """Delete wake-ups and log messages that the broker has had for so long; events stay."""
-    async with transaction(connections) as connection:
-        return await outbox.delete_sent(connection, kept_ms=kept_ms, limit=DELETED_MAX)

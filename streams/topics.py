@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
+    NodeNotReadyError,
     TopicAlreadyExistsError,
     for_code,
 )
 from aiokafka.partitioner import murmur2
+from aiokafka.protocol.metadata import MetadataRequest
 
 from rooms.refusal import CannotGoOn
 
@@ -63,10 +66,6 @@ log = structlog.get_logger()
 
 class TopicsDiffer(CannotGoOn):
     """A topic is there, but not as this version declares it; the message says what to do."""
-
-
-class TopicMissing(TopicsDiffer):
-    """A topic is not there, or not yet."""
 
 
 class BrokerAway(CannotGoOn):
@@ -136,7 +135,9 @@ async def create_topics(
     topics = declared(partitions, replicas)
     async with _admin(bootstrap) as admin:
         made = [topic.name for topic in topics if await _create(admin, topic)]
-        await (_check_when_shown if made else _check)(admin, topics)
+        if made:
+            await _until_shown(bootstrap, [topic.name for topic in topics])
+        await _check(admin, topics)
         return made
 
 
@@ -165,19 +166,32 @@ async def _create(admin: AIOKafkaAdminClient, topic: Topic) -> bool:
     return True
 
 
-async def _check_when_shown(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
-    """Check topics that were made just now: a cluster answers before all its brokers know."""
+async def _until_shown(bootstrap: str, names: Sequence[str]) -> None:
+    """Wait until every broker shows topics made just now: one answers before the others know."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=ANSWER_LIMIT_MS)
     loop = asyncio.get_running_loop()
     until = loop.time() + SHOWN_LIMIT_S
-    while True:
-        try:
-            await _check(admin, topics)
-        except TopicMissing:
-            if loop.time() > until:
-                raise
-        else:
-            return
-        await asyncio.sleep(_LOOK_EVERY_S)
+    try:
+        await client.bootstrap()
+        for broker in client.cluster.brokers():
+            while missing := await _missing(client, broker.nodeId, names):
+                if loop.time() > until:
+                    raise TopicsDiffer(
+                        f"topic {missing[0]} was made, but {broker.host}:{broker.port} does not "
+                        "show it: see what that broker says"
+                    )
+                await asyncio.sleep(_LOOK_EVERY_S)
+    finally:
+        await client.close()
+
+
+async def _missing(client: AIOKafkaClient, broker: int, names: Sequence[str]) -> list[str]:
+    try:
+        answer: Any = await client.send(broker, MetadataRequest(list(names)))
+    except NodeNotReadyError:
+        return []  # Whoever cannot be reached serves nobody the wrong answer.
+    shown = {each["topic"] for each in answer.to_object()["topics"] if not each["error_code"]}
+    return [name for name in names if name not in shown]
 
 
 async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
@@ -188,7 +202,7 @@ async def _check(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
     }
     for topic in topics:
         if topic.name not in found:
-            raise TopicMissing(f"topic {topic.name} is missing: run `rooms migrate`")
+            raise TopicsDiffer(f"topic {topic.name} is missing: run `rooms migrate`")
         partitions = len(found[topic.name])
         if partitions != topic.partitions:
             raise TopicsDiffer(

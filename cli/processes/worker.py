@@ -1,6 +1,5 @@
 """Worker: decides prices, rooms, bets, settlements and withdrawals; relays and sweeps."""
 
-import asyncio
 import secrets
 from contextlib import AsyncExitStack
 from functools import partial
@@ -10,20 +9,20 @@ from cli.clock import now_ms
 from cli.ready import tell_ready
 from cli.settings import Settings
 from rooms.room import ROOM_ID_BITS
-from storage.connections import Connections, open_connections
+from storage.connections import open_connections
 from storage.live import open_live
 from streams.app import attach, build_app, positions, run_app
+from streams.forgetting import forget
 from streams.log_ends import open_log_ends
 from streams.money import Money, SigningPace
 from streams.prices import PriceDeps, attach_prices
 from streams.producer import KafkaProducer, open_producer
 from streams.relay import relay
-from streams.sweeps import forget_sent, money_claims, sweep
+from streams.sweeps import money_claims, sweep
 from streams.wake import wake_agent
 from streams.watchdog import watch
 
 WORKER_CONNECTIONS: Final = 12
-FORGET_EVERY_S: Final = 60.0
 
 
 async def run(settings: Settings) -> None:
@@ -70,13 +69,7 @@ async def run(settings: Settings) -> None:
                 lambda: relay(settings.dsn, relay_producer),
                 lambda: sweep(claims),
                 lambda: watch(app, ends, places),
-                lambda: _forget(connections),
+                lambda: forget(connections, seconds_kept_ms=settings.seconds_kept_ms),
             ],
             ready=tell_ready,
         )
-
-
-async def _forget(connections: Connections) -> None:
-    while True:
-        await forget_sent(connections)
-        await asyncio.sleep(FORGET_EVERY_S)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sandbox.kafka import version
 from tests.cli.test_demo import played
 from tests.kafka.conftest import needs_kafka
 
@@ -12,6 +13,7 @@ def test_the_demo_adds_up_on_apache_kafka() -> None:
     needs_kafka()
     facts = played("--seed", "1", "--kafka", "apache")
 
+    assert facts["broker"] == f"Apache Kafka {version()}"
     assert facts["adds_up"], facts["faults"]
     assert {room["feed"]: room["outcome"] for room in facts["rooms"]} == {
         "SOL/USD": "YES",

@@ -68,7 +68,10 @@ def test_every_command_that_is_shown_exists_with_its_options(path: Path) -> None
             if name not in COMMANDS:
                 wrong.append(shown)
                 continue
-            known = {option for each in COMMANDS[name].params for option in each.opts} | {"--help"}
+            command = COMMANDS[name]
+            if words and words[0] in (parts := getattr(command, "commands", {})):
+                command = parts[words[0]]
+            known = {option for each in command.params for option in each.opts} | {"--help"}
             wrong += [f"{name} {option}" for option in options - known]
     assert wrong == []
 

@@ -30,11 +30,12 @@ from streams import relay as relay_module
 from streams.addresses import ensure_operator
 from streams.auditor import Auditor, run_auditor
 from streams.custody import Custody
+from streams.forgetting import forget_sent
 from streams.money import Money, SigningPace
 from streams.prices import PriceDeps, Pricing
 from streams.relay import Patience, relay
 from streams.rounds import Pace, run_rounds, wake_bell
-from streams.sweeps import forget_sent, money_claims, sweep
+from streams.sweeps import money_claims, sweep
 from streams.wake import wake_agent
 from tests.simulation import bus as buses
 from tests.simulation.bus import Bus, Ends, Live, Producer, Ticks, Wakes, moment

@@ -19,7 +19,6 @@ from storage.connections import Connections, transaction
 from storage.outbox import Unsent
 from streams.producer import KafkaProducer
 from streams.relay import BrokerAwayError, Message, Patience, messages_of, relay, relay_batch
-from streams.sweeps import forget_sent
 from streams.topics import create_topics
 from tests.place import FEED, Place
 
@@ -230,18 +229,6 @@ def test_wake_ups_are_put_together_and_all_else_keeps_its_order() -> None:
     assert [(each.topic, each.key) for each in messages_of(rows)] == [
         ("bets", None), ("events", b"7"), ("ticks", b"f"), ("custody", None), ("ticks", b"f"),
     ]  # fmt: skip
-
-
-async def test_what_was_sent_long_ago_is_forgotten_but_no_event(place: Place) -> None:
-    await tell(place.connections, Kind.ROOM_LOCKED)
-    async with transaction(place.connections) as connection:
-        await outbox.wake(connection, "bets")
-    await batch(place, Recorder())
-    async with transaction(place.connections) as connection:
-        await outbox.wake(connection, "custody")
-    assert await forget_sent(place.connections) == 0
-    assert await forget_sent(place.connections, kept_ms=-1) == 1
-    assert await place.column("SELECT topic FROM outbox ORDER BY id") == ["events", "custody"]
 
 
 @asynccontextmanager
