@@ -176,9 +176,11 @@ async def sweep(
     cursors: Mapping[Address, Cursor],
     ours: Ours,
     settings: DepositSettings,
+    in_any_case: AbstractSet[Address] = frozenset(),
 ) -> Sweep:
     """Compare all balances with the ledger and read every address that differs.
 
+    Those ``in_any_case`` are read even when they do not: something there is not final yet.
     What ``ours`` raises escapes (in an exception group); trouble with the chain is in `stopped`.
     """
     places = list(expected)
@@ -189,7 +191,9 @@ async def sweep(
         said, failed = await providers.each(partial(_balances, some))
         here = {address: expected[address] for address in some}
         unequal = {each for answer in said for each in differing(here, answer.answer)}
-        changed.extend(address for address in some if address in unequal)
+        changed.extend(
+            address for address in some if address in unequal or (said and address in in_any_case)
+        )
         if not said:
             why = "; ".join(str(trouble) for trouble in failed)
             stopped.extend(Stopped(address, Stop.NOT_KNOWN, why) for address in some)

@@ -22,7 +22,7 @@ class Standing(IntEnum):
 
     FINAL = 1  # Finalized without an error, in the slot it was seen in.
     WAITING = 2  # Not known yet.
-    GONE = 3  # The finalized chain has passed that slot, and it is nowhere.
+    GONE = 3  # The finalized chain has passed that slot, and it is nowhere or has failed.
 
 
 def standing(seen_at: Slot, readings: Sequence[Reading]) -> Standing:
@@ -38,16 +38,24 @@ def standing(seen_at: Slot, readings: Sequence[Reading]) -> Standing:
     gone = [
         reading
         for reading in readings
-        if reading.status is None
-        and reading.status_slot >= reading.height.slot > seen_at
-        and reading.history_from is not None
-        and reading.history_from <= seen_at
+        if _failed_for_good(reading)
+        or (
+            reading.status is None
+            and reading.status_slot >= reading.height.slot > seen_at
+            and reading.history_from is not None
+            and reading.history_from <= seen_at
+        )
     ]
     if len(final) >= AGREEING_MIN and not gone:
         return Standing.FINAL
     if len(gone) >= AGREEING_MIN and len(gone) == len(readings):
         return Standing.GONE
     return Standing.WAITING
+
+
+def _failed_for_good(reading: Reading) -> bool:
+    status = reading.status
+    return status is not None and status.commitment == "finalized" and status.error is not None
 
 
 async def ask_standings(

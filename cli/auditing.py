@@ -78,9 +78,10 @@ class Report:
         ]
         if self.owed.unaccounted:
             found.append(f"{self.owed.unaccounted:+} lamports are owed to nobody")
-        if self.reserves is not None and self.reserves < self.owed.liabilities:
+        there = None if self.reserves is None else self.reserves + self.owed.arriving
+        if there is not None and there < self.owed.liabilities:
             found.append(
-                f"{self.owed.liabilities} lamports are owed to others and {self.reserves} are there"
+                f"{self.owed.liabilities} lamports are owed to others and {there} are there"
             )
         return found
 
@@ -162,6 +163,7 @@ def facts(report: Report) -> dict[str, Any]:
         "not_known": list(report.compared.not_known),
         "liabilities": str(report.owed.liabilities),
         "own": str(report.owed.own),
+        "arriving": str(report.owed.arriving),
         "reserves": None if report.reserves is None else str(report.reserves),
         "root": {
             "hash": report.root.hash.hex(), "lamports": str(report.root.lamports),
@@ -278,6 +280,7 @@ def _show(console: Console, report: Report) -> None:
     console.print(f"  owed to others   {_sol(report.owed.liabilities)} SOL")
     console.print(f"  the operator's   {_sol(report.owed.own)} SOL")
     console.print(f"  reserves         {reserves}")
+    console.print(f"  not final yet    {_sol(report.owed.arriving)} SOL")
     console.print(
         f"  root             {report.root.hash.hex()} over {len(report.claims)} claims",
         soft_wrap=True, highlight=False,

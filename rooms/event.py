@@ -53,6 +53,8 @@ class Kind(StrEnum):
     """user, room, lamports, signature, refund: whether a stake came back instead."""
     DEPOSIT_POSTED = "deposit.posted"
     """user, lamports, signature."""
+    DEPOSIT_UNDONE = "deposit.undone"
+    """user, lamports, signature: the network took it back before it was final."""
     WITHDRAWAL_REFUSED = "withdrawal.refused"
     """user, lamports, code, sentence."""
     WITHDRAWAL_ACCEPTED = "withdrawal.accepted"

@@ -9,15 +9,19 @@ Promises  a transfer has at most one live attempt (a unique index refuses a seco
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asyncpg import Record
+from asyncpg import PostgresError, Record
 
 from rooms.room import Outcome, Side
 from rooms.transfer import TransferKind
 from rooms.units import Address, BlockHeight, Lamports, Signature, Slot, UnixMs
 from storage.connections import Connection
+from storage.leases import LeaseLostError
 from storage.sql import queries
 
 SQL = queries("attempts")
+
+EPOCH_IS_OVER = "RL001"
+"""The database's own word for a signing by a custody that another has followed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,18 +128,25 @@ async def write_down(
     memo: str,
     transfers: Sequence[int],
     floors: Sequence[tuple[Address, Lamports]],
+    epoch: int,
 ) -> int:
     """Write a signing down with its transfers and floors.
 
     Raises:
+        LeaseLostError: when another custody has begun an epoch since; nothing was written.
         TakenAlready: the transaction must be rolled back, as some of its transfers are taken up.
     """
     taken = await connection.fetch(SQL["take_up"], list(transfers))
     if len(taken) != len(transfers):
         raise TakenAlready("somebody else has taken up one of these transfers")
-    attempt: int | None = await connection.fetchval(
-        SQL["insert"], signature, raw, last_valid_height, context_slot, fee_payer, memo
-    )
+    try:
+        attempt: int | None = await connection.fetchval(
+            SQL["insert"], signature, raw, last_valid_height, context_slot, fee_payer, memo, epoch
+        )
+    except PostgresError as refused:
+        if refused.sqlstate == EPOCH_IS_OVER:
+            raise LeaseLostError(str(refused)) from refused
+        raise
     if attempt is None:
         # The same transfers on the same blockhash are the same bytes; the next block has another.
         raise TakenAlready("these very bytes were signed before")
@@ -265,11 +276,14 @@ async def end_withdrawal(connection: Connection, withdrawal: int, state: str) ->
     await connection.execute(SQL["end_withdrawal"], withdrawal, state)
 
 
-async def shares(connection: Connection, room: int) -> tuple[Lamports, list[tuple[int, Lamports]]]:
-    """Return the house's part of a settlement and each earner's."""
-    row = await connection.fetchrow(SQL["shares"], room)
-    assert row is not None, "shares follow a settlement"
-    return Lamports(row["house"]), [(int(user), Lamports(part)) for user, part in row["shares"]]
+async def post_receipts(connection: Connection, ended: Sequence[int]) -> None:
+    """Post what attempts that are in a finalized block did, by what was planned."""
+    await connection.execute(SQL["post_receipts"], list(ended))
+
+
+async def post_releases(connection: Connection, transfers: Sequence[int]) -> None:
+    """Post that what was held for released transfers is available again."""
+    await connection.execute(SQL["post_releases"], list(transfers))
 
 
 async def pay_room(connection: Connection, room: int) -> bool:

@@ -10,14 +10,25 @@ LEFT JOIN rooms r ON r.id = t.room_id
 LEFT JOIN settlements e ON e.room_id = t.room_id
 WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
   AND (t.sign_by IS NULL OR t.sign_by > now_ms())
+  -- Nothing leaves to an outside address before what it may have come from is final.
+  AND NOT (t.kind = 'withdrawal' AND EXISTS (
+      SELECT FROM deposits d
+      WHERE d.owner = 'available:' || t.user_id AND d.final_at IS NULL AND d.undone_at IS NULL
+        AND d.seen_at <= t.planned_at))
 ORDER BY t.due_at, t.id
 LIMIT $1;
 
--- overdue(limit) -> planned transfers whose last moment for signing has passed
+-- overdue(limit) -> planned transfers that are signed no more: their last moment has passed, or
+-- they would take out what a fork took back
 SELECT id, kind, room_id, user_id, subject_id, from_address, to_address, lamports, alone,
        refused_count
 FROM transfers
-WHERE state = 'PLANNED' AND sign_by <= now_ms()
+WHERE state = 'PLANNED'
+  AND (sign_by <= now_ms()
+       OR (kind = 'withdrawal' AND EXISTS (
+           SELECT FROM deposits d
+           WHERE d.owner = 'available:' || user_id AND d.gone_at IS NOT NULL
+             AND d.final_at IS NULL AND d.undone_at IS NULL)))
 ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
 
 -- has_settled_memo(room) -> whether the room's settlement memo has landed or still may
@@ -35,9 +46,9 @@ SELECT a AS address,
                    WHERE f.address = a AND t.state = 'SIGNED'), 0)::bigint AS lamports
 FROM unnest($1::text[]) a;
 
--- insert(signature, raw, last valid height, context slot, fee payer, memo) -> id, when it is new
-INSERT INTO attempts (signature, raw, last_valid_height, context_slot, fee_payer, memo)
-VALUES ($1, $2, $3, $4, $5, $6)
+-- insert(signature, raw, last valid height, context slot, fee payer, memo, epoch) -> id, when new
+INSERT INTO attempts (signature, raw, last_valid_height, context_slot, fee_payer, memo, epoch)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (signature) DO NOTHING
 RETURNING id;
 
@@ -119,8 +130,11 @@ FROM stakes WHERE room_id = $1 AND state = 'LANDED';
 -- end_withdrawal(withdrawal, state) -> nothing
 UPDATE withdrawals SET state = $2 WHERE id = $1;
 
--- shares(room) -> the house's part and each earner's
-SELECT house, shares FROM settlements WHERE room_id = $1;
+-- post_receipts(attempts) -> keys of the entries that are new
+SELECT post_receipts($1);
+
+-- post_releases(transfers) -> keys of the entries that are new
+SELECT post_releases($1);
 
 -- pay_room(room) -> the room, when nothing of it can still move
 UPDATE rooms SET state = 'PAID', paid_at = now_ms()

@@ -52,6 +52,8 @@ class Owed:
         stray: what strangers sent where nothing should be sent.
         shares: of settled rooms, on their way to the treasury.
         claimed: all of it.
+        arriving: posted of deposits that are confirmed and not final: part of what is claimed, and
+            not yet on the finalized chain.
     """
 
     people: Mapping[int, Lamports]
@@ -59,6 +61,7 @@ class Owed:
     stray: Lamports
     shares: Lamports
     claimed: Lamports
+    arriving: Lamports
 
     @property
     def liabilities(self) -> Lamports:
@@ -138,6 +141,7 @@ async def owed(connection: Connection) -> Owed:
         stray=Lamports(sums["stray"]),
         shares=Lamports(sums["shares"]),
         claimed=Lamports(sums["claimed"]),
+        arriving=Lamports(sums["arriving"]),
     )
 
 

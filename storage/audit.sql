@@ -233,18 +233,18 @@ SELECT address, slot, lamports FROM (
     SELECT fee_payer, slot, -fee_lamports FROM attempts
     WHERE slot > $1 AND fee_lamports IS NOT NULL
     UNION ALL
-    SELECT d.address, d.slot, p.lamports
+    -- What a fork took back is in the ledger until it is undone, and on no chain.
+    SELECT d.address, CASE WHEN d.gone_at IS NULL THEN d.slot ELSE 9223372036854775807 END,
+           d.lamports + d.other_lamports
     FROM deposits d
-    JOIN entries e ON e.key IN ('deposit:' || d.signature || ':' || d.address,
-                                'deposit:' || d.signature || ':' || d.address || ':other')
-    JOIN postings p ON p.entry_id = e.id AND p.account = 'chain:' || d.address
-    WHERE d.slot > $1
+    WHERE d.undone_at IS NULL AND (d.slot > $1 OR d.gone_at IS NOT NULL)
 ) effects;
 
 -- posted_deposits(signatures, addresses) -> those that are posted
 SELECT d.signature, d.address
 FROM deposits d
-JOIN unnest($1::text[], $2::text[]) AS t (signature, address) USING (signature, address);
+JOIN unnest($1::text[], $2::text[]) AS t (signature, address) USING (signature, address)
+WHERE d.undone_at IS NULL;
 
 -- claims() -> what each person may claim, in the wallet, in rooms, and on the way back
 SELECT user_id AS user, sum(lamports)::bigint AS lamports FROM (
@@ -260,10 +260,13 @@ SELECT user_id AS user, sum(lamports)::bigint AS lamports FROM (
 GROUP BY user_id HAVING sum(lamports) <> 0
 ORDER BY user_id;
 
--- owed() -> everything that is claimed; of it the operator's own, strangers', shares on their way
+-- owed() -> everything that is claimed; of it the operator's own, strangers', shares on their way,
+-- and what is posted of deposits that are not final
 SELECT coalesce(sum(balance) FILTER (WHERE name NOT LIKE 'chain:%'), 0)::bigint AS claimed,
        coalesce(sum(balance) FILTER (WHERE name = 'house' OR name LIKE 'floor:%'), 0)::bigint AS own,
        coalesce(sum(balance) FILTER (WHERE name LIKE 'stray:%'), 0)::bigint AS stray,
        coalesce((SELECT sum(lamports) FROM transfers
-                 WHERE kind = 'shares' AND state IN ('PLANNED', 'ATTEMPTED')), 0)::bigint AS shares
+                 WHERE kind = 'shares' AND state IN ('PLANNED', 'ATTEMPTED')), 0)::bigint AS shares,
+       coalesce((SELECT sum(lamports + other_lamports) FROM deposits
+                 WHERE final_at IS NULL AND undone_at IS NULL), 0)::bigint AS arriving
 FROM accounts;

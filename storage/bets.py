@@ -87,9 +87,14 @@ async def queues(connection: Connection, cuts: Iterable[UnixMs]) -> dict[UnixMs,
     return {row["cut_at"]: row["waiting"] for row in rows}
 
 
-async def now(connection: Connection) -> UnixMs:
-    """Read the database's clock, by which bets are in time."""
-    return UnixMs(await connection.fetchval(SQL["now"]))
+async def moment(connection: Connection, users: Iterable[int]) -> tuple[UnixMs, frozenset[int]]:
+    """Read the database's clock, by which bets are in time, and which of these people are frozen.
+
+    A person is frozen while a deposit that a fork took back cannot be undone.
+    """
+    row = await connection.fetchrow(SQL["moment"], list(users))
+    assert row is not None, "there is always a moment"
+    return UnixMs(row["now"]), frozenset(row["frozen"])
 
 
 async def stake_ids(connection: Connection, count: int) -> list[int]:

@@ -29,8 +29,11 @@ FROM unnest($1::bigint[]) AS c (cut_at)
 LEFT JOIN transfers t ON t.state = 'PLANNED' AND t.kind = 'stake' AND t.due_at <= c.cut_at
 GROUP BY c.cut_at;
 
--- now() -> the database's clock
-SELECT now_ms();
+-- moment(users) -> the database's clock, and who is frozen: a fork took back what they have staked
+SELECT now_ms() AS now,
+       ARRAY(SELECT a.user_id FROM deposits d JOIN addresses a ON a.address = d.address
+             WHERE d.gone_at IS NOT NULL AND d.final_at IS NULL AND d.undone_at IS NULL
+               AND a.user_id = ANY ($1::bigint[])) AS frozen;
 
 -- stake_ids(count) -> ids
 SELECT nextval(pg_get_serial_sequence('stakes', 'id')) AS id FROM generate_series(1, $1::int);

@@ -1,13 +1,15 @@
 """Deposits: lamports that came in from outside, and how far each address was read.
 
-In        what `chain.deposits` found, final.
-Out       cursors; whether a deposit is new.
-Promises  a deposit is one row for its signature and address, whoever finds it and how often.
+In        what `chain.deposits` found, in a block that a fork can take back or in a final one.
+Out       cursors; what a deposit is now.
+Promises  a deposit is one row for its signature and address, whoever finds it and how often; it is
+          posted by whose address it is; it is undone once, to the lamport, or waits.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 
-from rooms.ledger import Account
 from rooms.units import Address, Lamports, Signature, Slot
 from storage.connections import Connection
 from storage.sql import queries
@@ -28,17 +30,71 @@ async def cursors(connection: Connection) -> Mapping[Address, tuple[Signature, S
     return found
 
 
-async def insert(
+class Became(StrEnum):
+    """Name what telling of a deposit changed."""
+
+    POSTED = "posted"
+    FINAL = "final"
+    """Posted before, and now for good."""
+    KNOWN = "known"
+    WAITS = "waits"
+    """Another block brought it with other lamports, and what was posted cannot be undone yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotFinal:
+    """A posted deposit that a fork can still take back, or has taken back.
+
+    Attributes:
+        user: whose address it came to; None for a vault and the operator's.
+        gone: the finalized chain has not got it, and undoing it waits.
+    """
+
+    signature: Signature
+    address: Address
+    slot: Slot
+    lamports: Lamports
+    user: int | None
+    gone: bool
+
+
+async def post(
     connection: Connection,
     signature: Signature,
     address: Address,
+    *,
     lamports: Lamports,
+    other_lamports: Lamports,
     slot: Slot,
-    owner: Account,
-) -> bool:
-    """Write a deposit down; say whether it is new."""
-    row = await connection.fetchrow(SQL["insert"], signature, address, lamports, slot, owner.name)
-    return row is not None
+    final: bool,
+    lamports_min: Lamports,
+) -> Became:
+    """Post what came in to whose address it is; less than ``lamports_min`` is nobody's."""
+    became = await connection.fetchval(
+        SQL["post"], signature, address, lamports, other_lamports, slot, final, lamports_min
+    )
+    return Became(became)
+
+
+async def undo(connection: Connection, signature: Signature, address: Address) -> bool:
+    """Post the exact negative of a deposit that is gone; say whether it could be done."""
+    undone: bool = await connection.fetchval(SQL["undo"], signature, address)
+    return undone
+
+
+async def not_final(connection: Connection) -> list[NotFinal]:
+    """Return posted deposits that a fork can still take back or has taken back."""
+    return [
+        NotFinal(
+            signature=Signature(row["signature"]),
+            address=Address(row["address"]),
+            slot=Slot(row["slot"]),
+            lamports=Lamports(row["lamports"]),
+            user=row["user_id"],
+            gone=row["gone"],
+        )
+        for row in await connection.fetch(SQL["not_final"])
+    ]
 
 
 async def move_cursor(

@@ -1,8 +1,15 @@
 -- Deposits: lamports that came in from outside.
 
--- insert(signature, address, lamports, slot, owner) -> the signature, when it is new
-INSERT INTO deposits (signature, address, lamports, slot, owner) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT DO NOTHING RETURNING signature;
+-- post(signature, address, lamports, other lamports, slot, final, enough) -> what it is now
+SELECT post_deposit($1, $2, $3, $4, $5, $6, $7);
+
+-- undo(signature, address) -> whether it is undone
+SELECT undo_deposit($1, $2);
+
+-- not_final() -> posted deposits that a fork can still take back, with the person's id
+SELECT d.signature, d.address, d.slot, d.lamports, d.gone_at IS NOT NULL AS gone, a.user_id
+FROM deposits d JOIN addresses a ON a.address = d.address
+WHERE d.final_at IS NULL AND d.undone_at IS NULL;
 
 -- cursors() -> how far each address was read
 SELECT name, position FROM cursors WHERE name LIKE 'deposits:%';

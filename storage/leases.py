@@ -98,6 +98,15 @@ async def is_taken(connection: Connection, lease: Lease) -> bool:
     return taken
 
 
+async def begin_epoch(connection: Connection, lease: Lease) -> int:
+    """Return a number for a new holder; what is fenced by an older one is refused from now on.
+
+    Call it once, after the lease was taken.
+    """
+    epoch: int = await connection.fetchval(SQL["begin_epoch"], lease.name.lower())
+    return epoch
+
+
 async def speak(connection: Connection) -> None:
     """Show that whoever holds a lease by ``connection`` is alive."""
     await connection.execute(SQL["speak"], timeout=SPEAK_LIMIT_S)

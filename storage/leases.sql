@@ -27,6 +27,9 @@ SELECT EXISTS (
       AND classid = 0 AND objid = $1::bigint::oid AND objsubid = 1
 );
 
+-- begin_epoch(lease) -> the holder's number
+SELECT begin_epoch($1);
+
 -- speak() -> nothing
 -- What it says does not matter: the server notes when a connection last said anything.
 SELECT 1;

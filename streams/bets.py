@@ -56,6 +56,7 @@ class Table:
         known: the bets that are there, by room and user.
         bettors: of rooms with seats.
         available: of people who have an address.
+        frozen: people a fork took a deposit from that they have used already.
         queues: how many stakes are signed before or with those of each cut.
     """
 
@@ -67,6 +68,7 @@ class Table:
     known: Mapping[tuple[int, int], Bet]
     bettors: dict[int, int]
     available: dict[int, Lamports]
+    frozen: frozenset[int]
     queues: dict[UnixMs, int]
     taken: list[TakenStake] = field(default_factory=list)
     refused: list[tuple[Asked, Refused]] = field(default_factory=list)
@@ -99,6 +101,12 @@ class Table:
             raise Refused("paused", "Bets are paused just now; nothing of yours has moved.")
         if asked.user not in self.available:
             raise Refused("no_wallet", "You have no wallet yet; send /start to get one.")
+        if asked.user in self.frozen:
+            raise Refused(
+                "frozen",
+                "The network dropped a payment to your wallet after you had used it. Add what is "
+                "missing, or wait until your stakes are back; then you can bet again.",
+            )
         room = self.rooms[asked.room]
         bet = self._bets.get((asked.room, asked.user))
         standing = Standing(
@@ -164,17 +172,22 @@ async def _table(
         [account(user) for user in has_address for account in (ledger.available, ledger.held)],
     )
     seated = [room for room, each in kept.items() if each.rule.seats is not None]
+    known = await bets.standings(connection, {(each.room, each.user) for each in asked})
+    bettors = await bets.bettors(connection, seated) if seated else {}
+    queues = await bets.queues(connection, [each.rule.cut_at for each in kept.values()])
+    # Last, when nothing can make us wait any more.
+    now, frozen = await bets.moment(connection, has_address)
     return Table(
         is_open=is_open,
         signing=signing,
         prices=prices,
         rooms=kept,
-        known=await bets.standings(connection, {(each.room, each.user) for each in asked}),
-        bettors=await bets.bettors(connection, seated) if seated else {},
+        known=known,
+        bettors=bettors,
         available={user: lying[ledger.available(user)] for user in has_address},
-        queues=await bets.queues(connection, [each.rule.cut_at for each in kept.values()]),
-        # Last, when nothing can make us wait any more.
-        now=await bets.now(connection),
+        frozen=frozen,
+        queues=queues,
+        now=now,
     )
 
 

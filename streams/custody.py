@@ -28,6 +28,7 @@ class Custody:
         transfers_max: how many transfers one transaction may hold.
         fence: raises in the transaction that writes a signing down when another custody may be
             at work by now; one that is alone by itself needs none.
+        epoch: the lease's number, written down with each signing; PostgreSQL refuses an old one.
     """
 
     connections: Connections
@@ -39,6 +40,7 @@ class Custody:
     deposit_lamports_min: Lamports
     transfers_max: int
     fence: Callable[[Connection], Awaitable[None]] = _alone
+    epoch: int = 0
 
 
 def path_of(owner: OwnAddress) -> KeyPath:

@@ -1,9 +1,13 @@
 """Deposits: compares what lies at every address of ours with the ledger, and posts what came in.
 
 In        balances on two providers; the ledger's; each address's own history where they differ.
-Out       entries to people, to the house, to `stray`; cursors; alarms.
-Promises  a deposit is posted once, when it is final, by whoever finds it first; an address whose
-          history cannot be read stops, with its reason, and is never skipped.
+Out       entries to people, to the house, to `stray`; what undoes them; cursors; alarms.
+Promises  a deposit is posted once, as soon as two providers have confirmed it, by whoever finds it
+          first; what a fork takes back is undone once and to the lamport, or waits and freezes the
+          person; an address whose history cannot be read stops, with its reason, and is never
+          skipped.
+Why       from a person's address to itself a fork can lose nothing: a stake that such lamports paid
+          vanishes with them, and nothing leaves to an outside address before they are final.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +16,14 @@ from collections.abc import Set as AbstractSet
 import structlog
 
 from chain.deposits import Cursor, Incoming, sweep
-from rooms import ledger
+from chain.standing import Standing, ask_standings
 from rooms.event import Event, Kind
-from rooms.ledger import Account, Entry
-from rooms.units import Address, Signature
+from rooms.units import Address, Lamports, Signature, UnixMs
 from storage import addresses, attempts, outbox
 from storage import deposits as deposit_rows
-from storage import ledger as ledger_rows
 from storage.addresses import OwnAddress
 from storage.connections import transaction
+from storage.deposits import Became, NotFinal
 from streams.custody import Custody
 
 log = structlog.get_logger()
@@ -31,6 +34,7 @@ async def post_deposits(custody: Custody) -> int:
     async with custody.connections.acquire() as connection:
         known = await addresses.with_balances(connection)
         cursors = await deposit_rows.cursors(connection)
+        not_final = await deposit_rows.not_final(connection)
 
     async def ours(signatures: Sequence[Signature]) -> AbstractSet[Signature]:
         async with custody.connections.acquire() as reader:
@@ -42,12 +46,12 @@ async def post_deposits(custody: Custody) -> int:
         {address: Cursor(*position) for address, position in cursors.items()},
         ours,
         custody.deposits,
+        in_any_case=frozenset(each.address for each in not_final),
     )
     owners = {each.address: each for each in known}
     posted = 0
     for incoming in found.incoming:
-        if incoming.finalized:
-            posted += await _post(custody, owners, incoming)
+        posted += await _post(custody, owners, incoming)
     async with transaction(custody.connections) as writer:
         for address, cursor in found.cursors.items():
             await deposit_rows.move_cursor(writer, address, cursor.signature, cursor.slot)
@@ -55,55 +59,68 @@ async def post_deposits(custody: Custody) -> int:
             if stopped.alarms:
                 log.error("address stopped", address=stopped.address, why=stopped.why)
                 await deposit_rows.stop_cursor(writer, stopped.address, stopped.why)
+    await _undo_what_is_gone(custody)
     return posted
 
 
 async def _post(custody: Custody, owners: Mapping[Address, OwnAddress], incoming: Incoming) -> bool:
     owner = owners[incoming.address]
-    account = _account(owner, incoming, custody)
-    entries = _entries(incoming, account)
     async with transaction(custody.connections) as connection:
-        fresh = await deposit_rows.insert(
-            connection, incoming.signature, incoming.address,
-            incoming.lamports or incoming.other_lamports, incoming.slot, account,
-        )  # fmt: skip
-        if not fresh:
+        became = await deposit_rows.post(
+            connection,
+            incoming.signature,
+            incoming.address,
+            lamports=incoming.lamports,
+            other_lamports=incoming.other_lamports,
+            slot=incoming.slot,
+            final=incoming.finalized,
+            lamports_min=custody.deposit_lamports_min,
+        )
+        if became is not Became.POSTED:
             return False
-        if owner.user is not None and account == ledger.available(owner.user):
+        if owner.user is not None and incoming.lamports >= custody.deposit_lamports_min:
             facts = {"lamports": str(incoming.lamports), "signature": incoming.signature}
             told = Event(Kind.DEPOSIT_POSTED, incoming.block_time, user=owner.user, facts=facts)
             await outbox.tell(connection, [told])
-        await ledger_rows.post(connection, entries)
-    log.info("deposit", account=account.name, lamports=incoming.lamports)
+    log.info(
+        "deposit",
+        address=incoming.address,
+        lamports=incoming.lamports,
+        other=incoming.other_lamports,
+        final=incoming.finalized,
+    )
     return True
 
 
-def _account(owner: OwnAddress, incoming: Incoming, custody: Custody) -> Account:
-    match owner.kind:
-        case "user":
-            assert owner.user is not None, "a person's address names the person"
-            if incoming.lamports >= custody.deposit_lamports_min:
-                return ledger.available(owner.user)
-            return ledger.stray(owner.address)
-        case "vault":
-            return ledger.stray(owner.address)
-        case "treasury" | "fee_payer":
-            return ledger.HOUSE
+async def _undo_what_is_gone(custody: Custody) -> None:
+    """Ask where deposits stand that a fork can take back, and undo those that it took."""
+    async with custody.connections.acquire() as connection:
+        waiting = await deposit_rows.not_final(connection)
+    if not waiting:
+        return
+    standings = await ask_standings(
+        custody.providers, {each.signature: each.slot for each in waiting}
+    )
+    for each in waiting:
+        if standings[each.signature] is Standing.GONE:
+            await _undo(custody, each)
 
 
-def _entries(incoming: Incoming, account: Account) -> list[Entry]:
-    """Post transfers to the owner; what came along in any other way is nobody's: `stray`."""
-    entries: list[Entry] = []
-    if incoming.lamports:
-        entries.append(
-            ledger.deposit(incoming.signature, incoming.address, incoming.lamports, account)
-        )
-    if incoming.other_lamports:
-        stray = ledger.deposit(
-            incoming.signature,
-            incoming.address,
-            incoming.other_lamports,
-            ledger.stray(incoming.address),
-        )
-        entries.append(Entry(f"{stray.key}:other", stray.postings))
-    return entries
+async def _undo(custody: Custody, deposit: NotFinal) -> None:
+    async with transaction(custody.connections) as connection:
+        undone = await deposit_rows.undo(connection, deposit.signature, deposit.address)
+        if undone and deposit.user is not None and _was_told(custody, deposit.lamports):
+            at = UnixMs(await connection.fetchval("SELECT now_ms()"))
+            facts = {"lamports": str(deposit.lamports), "signature": deposit.signature}
+            await outbox.tell(
+                connection, [Event(Kind.DEPOSIT_UNDONE, at, user=deposit.user, facts=facts)]
+            )
+    if undone:
+        log.warning("deposit undone", signature=deposit.signature, address=deposit.address)
+    else:
+        log.error("deposit gone, its owner is frozen", signature=deposit.signature,
+                  address=deposit.address)  # fmt: skip
+
+
+def _was_told(custody: Custody, lamports: Lamports) -> bool:
+    return lamports >= custody.deposit_lamports_min

@@ -4,6 +4,8 @@ In        live attempts; what the finalized chain says of them.
 Out       entries for fees, floors and transfers; stakes in the pool or due back; what is told.
 Promises  only what is final is posted; what landed is compared with what was planned, instruction
           by instruction, before a lamport is posted; an attempt is posted once.
+Why       PostgreSQL makes the entries itself, out of the rows of plan and attempt: whoever speaks
+          for custody can say what happened, and cannot invent an account or an amount.
 """
 
 from collections import Counter
@@ -14,13 +16,10 @@ import structlog
 from chain.fate import Asked, FateReading, ask_fates
 from chain.reading import LandedTransaction
 from chain.trouble import Frozen
-from rooms import ledger
 from rooms.event import Event, Kind
-from rooms.ledger import Entry
 from rooms.transfer import Fate, TransferKind
 from rooms.units import Address, Lamports, Signature, UnixMs
 from storage import attempts, outbox, plans
-from storage import ledger as ledger_rows
 from storage.attempts import LiveAttempt, OpenTransfer, PlannedTransfer
 from storage.connections import Connection, transaction
 from streams import releases
@@ -61,29 +60,20 @@ async def _post(custody: Custody, attempt: LiveAttempt, reading: FateReading) ->
         else:
             assert landing is not None, "what is in a block has landed somewhere"
             assert reading.transaction is not None, "what is in a block can be read"
-            entries = [ledger.fee(attempt.signature, custody.operator.fee_payer, landing.fee)]
             if fate is Fate.REFUSED:
                 await attempts.finish(
                     connection, attempt.id, "REFUSED", slot=landing.slot,
                     block_at=landing.block_time, fee=landing.fee, error=reading.error,
                 )  # fmt: skip
-                await ledger_rows.post(connection, entries)
                 await releases.follow(connection, open_transfers, fate)
             else:
                 _check_plan(reading.transaction, open_transfers, floors, custody)
-                entries += [
-                    ledger.floor_laid(
-                        attempt.signature, custody.operator.fee_payer, address, lamports
-                    )
-                    for address, lamports in floors
-                ]
                 await attempts.finish(
                     connection, attempt.id, "LANDED", slot=landing.slot,
                     block_at=landing.block_time, fee=landing.fee,
                 )  # fmt: skip
-                await _land(
-                    connection, custody, attempt.signature, reading, open_transfers, entries
-                )
+                await _land(connection, attempt.signature, reading, open_transfers)
+            await attempts.post_receipts(connection, [attempt.id])
     log.info("posted", signature=attempt.signature, fate=fate.name, transfers=len(open_transfers))
     return True
 
@@ -111,11 +101,9 @@ def _check_plan(
 
 async def _land(
     connection: Connection,
-    custody: Custody,
     signature: Signature,
     reading: FateReading,
     open_transfers: Sequence[OpenTransfer],
-    entries: list[Entry],
 ) -> None:
     landing = reading.landing
     assert landing is not None, "a landing is posted"
@@ -131,12 +119,11 @@ async def _land(
             in_time = landing.block_time <= judged[transfer.room].cut_at
             if in_time and judged[transfer.room].sealed:
                 raise Frozen(f"stake {transfer.subject} landed in time, after its room was sealed")
-            entries.append(await _land_stake(connection, transfer, reading, in_time=in_time))
+            await _land_stake(connection, transfer, reading, in_time=in_time)
             events += await _told_of_stake(
                 connection, transfer, signature, landing.block_time, in_time=in_time
             )
         else:
-            entries.append(await _entry(connection, custody, transfer))
             events += _told(transfer, signature, landing.block_time)
             if transfer.kind is TransferKind.WITHDRAWAL:
                 assert transfer.subject is not None, "a withdrawal is one"
@@ -146,18 +133,15 @@ async def _land(
         if await attempts.pay_room(connection, room):
             events.append(Event(Kind.ROOM_PAID, landing.block_time, room=room))
     await outbox.tell(connection, events)
-    await ledger_rows.post(connection, entries)
     if any(each.transfer.kind is TransferKind.STAKE for each in open_transfers):
         await outbox.wake(connection, "custody")
 
 
 async def _land_stake(
     connection: Connection, transfer: PlannedTransfer, reading: FateReading, *, in_time: bool
-) -> Entry:
+) -> None:
     assert reading.landing is not None, "a landed stake is in a block"
     assert transfer.subject is not None, "a stake has an id"
-    assert transfer.user is not None, "a stake is somebody's"
-    assert transfer.room is not None, "a stake has a room"
     await attempts.land_stake(
         connection,
         transfer.subject,
@@ -167,40 +151,6 @@ async def _land_stake(
     )
     if not in_time:
         await plans.plan_refunds(connection, [transfer.subject])
-    return ledger.stake(
-        transfer.subject,
-        transfer.user,
-        transfer.room,
-        transfer.source,
-        transfer.destination,
-        transfer.lamports,
-        in_time=in_time,
-    )
-
-
-async def _entry(connection: Connection, custody: Custody, transfer: PlannedTransfer) -> Entry:
-    if transfer.kind is TransferKind.SHARES:
-        assert transfer.room is not None, "shares are of a room"
-        house, earners = await attempts.shares(connection, transfer.room)
-        return ledger.shares(
-            transfer.room, transfer.source, custody.operator.treasury, house, earners
-        )
-    assert transfer.user is not None, "money goes to somebody"
-    if transfer.kind is TransferKind.WITHDRAWAL:
-        assert transfer.subject is not None, "a withdrawal has an id"
-        return ledger.withdrawal(
-            transfer.subject, transfer.user, transfer.source, transfer.lamports
-        )
-    assert transfer.room is not None, "a payout is of a room"
-    if transfer.kind is TransferKind.REFUND:
-        assert transfer.subject is not None, "a refund is of a stake"
-        return ledger.refund(
-            transfer.subject, transfer.room, transfer.user, transfer.source,
-            transfer.destination, transfer.lamports,
-        )  # fmt: skip
-    return ledger.payout(
-        transfer.room, transfer.user, transfer.source, transfer.destination, transfer.lamports
-    )
 
 
 async def _told_of_stake(

@@ -7,13 +7,10 @@ Promises  only what can never land is signed anew or given back; it is given bac
 
 from collections.abc import Sequence
 
-from rooms import ledger
 from rooms.event import Event, Kind
-from rooms.ledger import Entry
 from rooms.transfer import Fate, Next, TransferKind, next_step
 from rooms.units import UnixMs
 from storage import attempts, outbox
-from storage import ledger as ledger_rows
 from storage.attempts import OpenTransfer, PlannedTransfer
 from storage.connections import Connection, transaction
 from streams.custody import Custody
@@ -70,13 +67,11 @@ async def release(connection: Connection, transfers: Sequence[PlannedTransfer]) 
     if not transfers:
         return
     at = UnixMs(await connection.fetchval("SELECT now_ms()"))
-    entries: list[Entry] = []
     events: list[Event] = []
     for each in transfers:
         assert each.user is not None, "only a person's money is released"
         assert each.subject is not None, "it was held for something"
         facts = {"lamports": str(each.lamports)}
-        entries.append(ledger.release(f"{each.kind}:{each.subject}", each.user, each.lamports))
         if each.kind is TransferKind.STAKE:
             await attempts.release_stake(connection, each.subject)
             events.append(
@@ -87,4 +82,4 @@ async def release(connection: Connection, transfers: Sequence[PlannedTransfer]) 
             events.append(Event(Kind.WITHDRAWAL_RELEASED, at, user=each.user, facts=facts))
     await attempts.release(connection, [each.id for each in transfers])
     await outbox.tell(connection, events)
-    await ledger_rows.post(connection, entries)
+    await attempts.post_releases(connection, [each.id for each in transfers])

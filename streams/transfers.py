@@ -172,6 +172,7 @@ async def _sign(
                 memo=memo,
                 transfers=[each.transfer.id for each in together],
                 floors=lacking,
+                epoch=custody.epoch,
             )
     except attempts.TakenAlready as why:
         log.info("not signed", memo=memo, why=str(why))

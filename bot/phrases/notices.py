@@ -46,6 +46,13 @@ def _deposit(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     return f"💰 <b>+{_sol(facts)}</b> arrived in your wallet.\n{_proof(facts, explorer)}"
 
 
+def _deposit_undone(facts: Facts, now: UnixMs, explorer: str | None) -> str:
+    return (
+        f"↩️ <b>{_sol(facts)}</b> that had arrived is gone: the network dropped that payment "
+        "before it was final. Where it came from it was not taken, or it will arrive again."
+    )
+
+
 def _withdrawal_refused(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     return (
         f"⚠️ <b>Your withdrawal of {_sol(facts)} was refused.</b>\n"
@@ -177,6 +184,7 @@ _OF_PERSON: dict[str, Callable[[Facts, UnixMs, str | None], str]] = {
     Kind.WALLET_READY: _wallet_ready,
     Kind.ROOM_REFUSED: _room_refused,
     Kind.DEPOSIT_POSTED: _deposit,
+    Kind.DEPOSIT_UNDONE: _deposit_undone,
     Kind.WITHDRAWAL_REFUSED: _withdrawal_refused,
     Kind.WITHDRAWAL_ACCEPTED: _withdrawal_accepted,
     Kind.WITHDRAWAL_PAID: _withdrawal_paid,

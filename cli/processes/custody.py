@@ -12,7 +12,7 @@ from cli.ready import tell_ready
 from cli.settings import Settings
 from rooms.refusal import CannotGoOn
 from storage.connections import open_connections
-from storage.leases import Lease, held
+from storage.leases import Lease, begin_epoch, held
 from streams import topics
 from streams.addresses import ensure_operator
 from streams.app import attach, build_app, run_app
@@ -41,6 +41,8 @@ async def run(settings: Settings) -> None:
         providers = await stack.enter_async_context(
             Providers.of(ChainSettings(endpoints=settings.endpoints, fees=fees))
         )
+        async with connections.acquire() as connection:
+            epoch = await begin_epoch(connection, Lease.CUSTODY)
         custody = Custody(
             connections=connections,
             providers=providers,
@@ -51,6 +53,7 @@ async def run(settings: Settings) -> None:
             deposit_lamports_min=settings.deposit_lamports_min,
             transfers_max=TRANSFERS_MAX[fees.version],
             fence=lease.fence,
+            epoch=epoch,
         )
         bell = asyncio.Event()
         app = build_app("custody", settings.kafka)

@@ -269,6 +269,7 @@ EVENTS: dict[Kind, tuple[dict[str, Any], str]] = {
     Kind.BET_LOST: ({"staked": "1000000000", "side": "NO"}, "You lost NO · 1 SOL"),
     Kind.BET_PAID: ({"lamports": "5", "signature": "sig", "refund": False}, "was paid to"),
     Kind.DEPOSIT_POSTED: ({"lamports": "5", "signature": "sig"}, "arrived in your wallet"),
+    Kind.DEPOSIT_UNDONE: ({"lamports": "5", "signature": "sig"}, "dropped that payment"),
     Kind.WITHDRAWAL_REFUSED: ({"lamports": "5", "sentence": INJECTION}, "was refused"),
     Kind.WITHDRAWAL_ACCEPTED: (
         {"lamports": "5", "to_address": "abcd", "due_at": NOW},

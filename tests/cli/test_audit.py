@@ -5,10 +5,12 @@ import json
 import os
 import stat
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from cli.auditing import DoesNotAddUp, run_audit
 from cli.pausing import NotResumed, pause, resume
@@ -16,13 +18,10 @@ from cli.settings import Settings, read_settings_from
 from rooms import solvency
 from rooms.solvency import Claim, Node, Step
 from rooms.units import Lamports, UnixMs
-from storage.connections import open_connections
+from storage.connections import Connections, open_connections
 from storage.flags import Flag
 from streams.auditor import Auditor, add_to_log
-from tests.streams import test_custody as custody_tests
-from tests.streams.test_custody import SOL, World, people, room, stake
-
-world = custody_tests.world
+from tests.streams.custody_world import SOL, World, custody_world, people, room, sealed, stake
 
 
 def environment(dsn: str, world: World, head: Path) -> dict[str, str]:
@@ -31,6 +30,12 @@ def environment(dsn: str, world: World, head: Path) -> dict[str, str]:
         "ROOMS_SOLANA_URLS": json.dumps([world.solana.url, world.solana.second_url]),
         "ROOMS_AUDIT_HEAD": str(head),
     }
+
+
+@pytest_asyncio.fixture
+async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
+    async with custody_world(connections, tmp_path) as world:
+        yield world
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ async def test_the_whole_audit_of_a_round_adds_up(
     await room(world, cut_in_ms=8_000)
     await stake(world, 1, "YES", 3 * SOL)
     await stake(world, 2, "NO", 1 * SOL)
-    await world.until(lambda: custody_tests.sealed(world))
+    await world.until(lambda: sealed(world))
     await keep_log(dsn, world, head)
 
     leaves = tmp_path / "leaves.json"

@@ -214,8 +214,16 @@ class Fleet:
                         ledger.refund(each["subject_id"], room, user, source, destination, lamports)
                     )
                 case "shares":
-                    house, earners = await attempts.shares(connection, room)
-                    entries.append(ledger.shares(room, source, destination, house, earners))
+                    settled = await connection.fetchrow(
+                        "SELECT house, shares FROM settlements WHERE room_id = $1", room
+                    )
+                    assert settled is not None, "shares follow a settlement"
+                    entries.append(
+                        ledger.shares(
+                            room, source, destination, settled["house"],
+                            [(user, Lamports(part)) for user, part in settled["shares"]],
+                        )
+                    )  # fmt: skip
         await attempts.land(connection, [each["id"] for each in planned])
         await accounts.post(connection, entries)
         await outbox.wake(connection, "settlements")

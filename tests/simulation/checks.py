@@ -49,6 +49,8 @@ UNION ALL SELECT 'withdrawal ' || id || ' ' || state FROM withdrawals
 UNION ALL SELECT 'transfer ' || key || ' ' || state FROM transfers
     WHERE state IN ('PLANNED', 'ATTEMPTED')
 UNION ALL SELECT 'attempt ' || id FROM attempts WHERE state = 'SIGNED'
+UNION ALL SELECT 'deposit ' || signature || ' is not final' FROM deposits
+    WHERE final_at IS NULL AND undone_at IS NULL
 UNION ALL SELECT 'outbox ' || id || ' ' || topic FROM outbox WHERE sent_at IS NULL
 """
 
@@ -66,6 +68,10 @@ UNION ALL SELECT 'stake ' || state, count(*) FROM stakes GROUP BY 1
 UNION ALL SELECT 'transfer ' || kind || ' ' || state, count(*) FROM transfers GROUP BY 1
 UNION ALL SELECT 'attempt ' || state, count(*) FROM attempts GROUP BY 1
 UNION ALL SELECT 'deposit to ' || split_part(owner, ':', 1), count(*) FROM deposits GROUP BY 1
+UNION ALL SELECT 'deposit undone', count(*) FROM entries WHERE starts_with(key, 'undo:')
+    HAVING count(*) > 0
+UNION ALL SELECT 'deposit that came again', count(*) FROM deposits WHERE times > 1
+    HAVING count(*) > 0
 """
 
 
@@ -215,6 +221,7 @@ class _Checks:
             " JOIN postings p ON p.entry_id = e.id"
         ):
             found[row["key"]][row["account"]] = row["lamports"]
+        yield from _undone(found)
         for key in sorted(expected.keys() - found.keys()):
             yield f"I3: {key} was never posted"
         for key in sorted(found.keys() - expected.keys()):
@@ -573,3 +580,18 @@ async def audited(world: World) -> list[str]:
         if isinstance(led, BadRow):
             found.append(f"I10: row {led.number} of the audit log: {led.why}")
     return found
+
+
+def _undone(found: dict[str, dict[str, int]]) -> Iterator[str]:
+    """Take out what was posted and undone again: a deposit that a fork took, to the lamport."""
+    for undo in [key for key in found if key.startswith("undo:")]:
+        key = undo.removeprefix("undo:")
+        there, back = found.pop(key, {}), found.pop(undo)
+        if not key.startswith("deposit:") or {a: -n for a, n in there.items()} != back:
+            yield f"I3: {undo} is {back} and was {there}"
+    for key in list(found):
+        # A later coming is the same fact under a name of its own.
+        first, _, times = key.removesuffix(":other").rpartition(":")
+        if key.startswith("deposit:") and times.isdecimal():
+            rest = ":other" if key.endswith(":other") else ""
+            found[f"{first}{rest}"] = found.pop(key)

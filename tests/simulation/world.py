@@ -24,7 +24,7 @@ from sandbox.solana.settings import SolanaSettings
 from storage import leases as leases_module
 from storage.again import again
 from storage.connections import Connection
-from storage.leases import Lease, held
+from storage.leases import Lease, begin_epoch, held
 from streams import auditor as auditor_module
 from streams import relay as relay_module
 from streams.addresses import ensure_operator
@@ -61,7 +61,7 @@ RACES = 0.12
 AUDITED = 0.3
 AUDIT_EVERY_S = 8.0
 AUDIT_CHAIN_MS = 15_000
-PACE = Pace(work_ms=3_000, fates_ms=2_000, resend_ms=5_000, deposits_ms=6_000)
+PACE = Pace(work_ms=3_000, fates_ms=2_000, resend_ms=5_000, deposits_ms=2_500)
 
 
 class Broken(Exception):
@@ -254,6 +254,8 @@ class World:
                 held(life.name, Lease.CUSTODY) as lease,
                 self.solana.providers(life) as providers,
             ):
+                async with connections.acquire() as connection:
+                    epoch = await begin_epoch(connection, Lease.CUSTODY)
                 custody = Custody(
                     connections=connections,
                     providers=providers,
@@ -264,6 +266,7 @@ class World:
                     deposit_lamports_min=DEPOSIT_LAMPORTS_MIN,
                     transfers_max=self.transfers_max,
                     fence=lease.fence,
+                    epoch=epoch,
                 )
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(run_rounds(custody, bell, PACE))

@@ -44,7 +44,8 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "attempts": ALL,
         "deposits": ALL,
         "flags": frozenset({"is_open"}),
-        "ledger": frozenset({"post", "posted", "balances"}),
+        "leases": frozenset({"begin_epoch"}),
+        "ledger": frozenset({"posted", "balances"}),
         "outbox": frozenset({"tell", "wake", "write", "notify"}),
         "plans": frozenset({"plan_refunds"}),
         "seals": ALL,
@@ -83,7 +84,7 @@ NOUNS: Final = sorted(
 ROLES: Final = sorted(DOES)
 WRITES: Final = re.compile(
     r"\b(INSERT INTO|UPDATE \w|DELETE FROM|post_entries|make_accounts|lock_accounts|wake_up"
-    r"|plan_\w+|report_breach)\b"
+    r"|plan_\w+|report_breach|begin_epoch|post_\w+|undo_deposit)\b"
 )
 
 
@@ -209,6 +210,14 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         "move a target": "UPDATE rooms SET target = 1",
         "plan a payout": "SELECT plan_payouts('{1}', '{1}', '{5}')",
         "plan a withdrawal": "SELECT plan_withdrawals('{1}')",
+        "post anything": "SELECT post_entries('[]')",
+        "put legs together": "SELECT post_legs('[]')",
+        "write a deposit by hand": "INSERT INTO deposits (signature, address, lamports, slot,"
+        " owner) VALUES ('s', 'Address1', 5, 1, 'available:1')",
+        "bring a deposit to nobody": "SELECT post_deposit('s', 'Mine', 5, 0, 1, true, 1)",
+        "post what has not landed": "SELECT post_receipts('{1}')",
+        "give back what is under way": "SELECT post_releases('{1}')",
+        "undo what never came": "SELECT undo_deposit('s', 'Address1')",
         "reserve money": """SELECT post_entries('[{"key": "hold:stake:9", "digest": "d",
             "postings": [["available:1", -5], ["held:1", 5]]}]')""",
         "divide a pool": """SELECT post_entries('[{"key": "settlement:9", "digest": "d",

@@ -353,6 +353,7 @@ def test_whatever_is_asked_the_rules_hold(
     table = Table(
         now=NOW, is_open=True, signing=SigningPace(), prices={}, rooms=kept, known={}, bettors={},
         available={user: Lamports(lamports) for user, lamports in enumerate(available, 1)},
+        frozen=frozenset(),
         queues={RULE.cut_at: 0},
     )  # fmt: skip
     for number, (user, room, side, lamports) in enumerate(requests):

@@ -15,10 +15,8 @@ from streams.auditor import Auditor, look_at_all, look_at_chain, look_at_news
 from streams.comparison import Compared, compare
 from streams.deposits import post_deposits
 from streams.transfers import sign_due
-from tests.streams import test_custody as custody_tests
-from tests.streams.test_custody import SOL, World, people, room, stake
+from tests.streams.custody_world import SOL, World, people, room, sealed, stake
 
-world = custody_tests.world
 MINUTE = DOUBT_MS
 FINAL_BLOCKS = 40
 
@@ -74,7 +72,7 @@ async def test_the_ledger_of_a_whole_round_is_the_chain(world: World, auditor: A
     await room(world, cut_in_ms=8_000)
     await stake(world, 1, "YES", 3 * SOL)
     await stake(world, 2, "NO", 1 * SOL)
-    await world.until(lambda: custody_tests.sealed(world))
+    await world.until(lambda: sealed(world))
 
     found = await compared(auditor)
     assert len(found.differences) == 5

@@ -14,11 +14,8 @@ from streams.bets import claim_bets
 from streams.settlements import claim_settlements
 from streams.transfers import sign_due
 from tests.place import SOL, Place
-from tests.streams import test_custody as custody_tests
+from tests.streams.custody_world import World, people, room, stake
 from tests.streams.test_auditor import fill
-from tests.streams.test_custody import World, people, room, stake
-
-world = custody_tests.world
 
 
 async def grows(place: Place, count: str) -> None:

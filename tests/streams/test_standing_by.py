@@ -6,9 +6,7 @@ import pytest
 
 from storage.leases import Lease, LeaseLostError, held
 from streams.transfers import sign_due
-from tests.streams.test_custody import SOL, World, people, room, stake, world
-
-__all__ = ["world"]
+from tests.streams.custody_world import SOL, World, people, room, stake
 
 
 async def test_a_custody_that_lost_its_lease_signs_nothing_more(world: World, dsn: str) -> None:
