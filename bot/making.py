@@ -142,7 +142,7 @@ async def _ask(turn: Turn, draft: Draft, step: Step | None = None) -> None:
         return
     await turn.begin(MakingRoom(step=step, draft=draft))
     if step is Step.FEED or draft.feed is None:
-        known = await feeds.every(turn.connection)
+        known = await feeds.offered(turn.connection)
         turn.show(phrases.ask_feed(known), making_buttons.feeds(known))
         return
     feed = await _feed(turn, draft.feed)
@@ -278,7 +278,7 @@ def _deadline_ms_min(turn: Turn, lock_in_ms: int) -> int:
 
 async def _feed(turn: Turn, name: str) -> Feed:
     found = (await feeds.named(turn.connection, [name])).get(name)
-    if found is None:
+    if found is None or not found.offered:
         raise Refused("no_feed", "There is no feed of this name. Choose one of the buttons.")
     return found
 

@@ -16,6 +16,7 @@ from storage import audit_log, feeds, flags
 from storage.connections import open_connections, transaction
 from storage.flags import Flag
 from storage.migrate import migrate
+from streams.feeds.sources import made_with
 from streams.topics import create_topics
 
 
@@ -37,6 +38,7 @@ async def migrate_all(settings: Settings) -> list[str]:
                 connection,
                 _with_quorum(feed, settings.quorum),
                 standing=feed.name in settings.standing_feeds,
+                made_with=made_with(feed),
             )
         for name in applied:
             await audit_log.note(connection, "migrate", name, "rooms migrate", operator())

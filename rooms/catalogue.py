@@ -7,7 +7,7 @@ Why       a coin's scale leaves room for the finest price that a source gives, w
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rooms.feed import Feed
+from rooms.feed import Feed, Guards
 from rooms.units import Bps
 
 _PYTH: Mapping[str, str] = MappingProxyType(
@@ -43,10 +43,28 @@ def _dollars(coin: str, *, scale: int, volatility_bps: int, without: tuple[str, 
     )
 
 
+USDT = Feed(
+    name="USDT/USD",
+    unit="USD",
+    scale=8,
+    symbols={
+        "coinbase": "USDT-USD",
+        "kraken": "USDT/USD",
+        "bitstamp": "usdtusd",
+        "gemini": "USDTUSD",
+        "pyth": "2b89b9dc8fdf9f34709a5b106b472f0f39bb6ca9ce04b0fd7f2e971688e2e53b",
+    },
+    volatility_bps=Bps(200),
+    guards=Guards(quorum=2, tick_age_ms_max=60_000),
+    offered=False,
+)
+"""What a dollar coin is in dollars: it trades seldom and moves little."""
+
 CATALOGUE: Mapping[str, Feed] = MappingProxyType(
     {
         feed.name: feed
         for feed in (
+            USDT,
             _dollars("SOL", scale=8, volatility_bps=9_000),
             _dollars("BTC", scale=8, volatility_bps=5_000),
             _dollars("ETH", scale=8, volatility_bps=7_000),

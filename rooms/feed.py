@@ -48,6 +48,10 @@ class Feed:
         scale: values are whole numbers of ``10**-scale`` units.
         symbols: source name to the venue's own name for it.
         volatility_bps: a year's standard deviation of the logarithm, for weights and warnings.
+        price, supply: of a market cap, the feeds that it is the product of.
+        liquidity: the feed that says how many dollars lie in its market; None: deep enough.
+        meaning: what a value of it is, where its name does not say so; printed in its rooms.
+        offered: whether rooms are made on it; others are there to be multiplied with.
     """
 
     name: str
@@ -56,8 +60,16 @@ class Feed:
     symbols: Mapping[str, str]
     volatility_bps: Bps
     guards: Guards = field(default_factory=Guards)
+    price: str | None = None
+    supply: str | None = None
+    liquidity: str | None = None
+    meaning: str = ""
+    offered: bool = True
 
     def __post_init__(self) -> None:
         must(0 < len(self.name) <= 64, "a feed has a name of at most 64 characters")
         must(0 <= self.scale <= 12, "a feed's scale is 0 to 12 decimal places")
         must(self.volatility_bps > 0, "a feed's volatility is positive")
+        must((self.price is None) == (self.supply is None), "a cap is a price times a supply")
+        must(self.price is None or not self.symbols, "a cap has its price's sources")
+        must(len(self.meaning) <= 160, "a meaning is one short sentence")

@@ -39,6 +39,7 @@ class RoomCard:
         yes: what is staked on YES: the sealed pool once there is one, else what is on its way too.
         own_lamports: the person's own stakes; own_weighed likewise.
         value: the value that decided it; None unless a crossing did.
+        meaning: what a value of the feed is, where its name does not say so.
     """
 
     room: Room
@@ -57,6 +58,7 @@ class RoomCard:
     own_side: Side | None
     own_lamports: Lamports
     own_weighed: int
+    meaning: str = ""
 
     def side(self, side: Side) -> SidePool:
         """Return what lies on ``side``."""
@@ -220,6 +222,7 @@ async def _rooms(connection: Connection, user: int, ids: Sequence[int]) -> list[
                 guards=Guards(**row["guards"]),
             ),
             unit=row["unit"],
+            meaning=row["meaning"],
             state=State(row["state"]),
             outcome=Outcome(row["outcome"]) if row["outcome"] else None,
             void_reason=VoidReason(row["void_reason"]) if row["void_reason"] else None,

@@ -11,7 +11,7 @@ SELECT r.id, r.creator, r.feed, r.scale, r.comparator, r.move_bps, r.target, r.o
        r.host_fee_bps, r.stake_lamports_min, r.stake_lamports_max, r.seats, r.volatility_bps,
        r.guards, r.state, coalesce(e.outcome, r.outcome) AS outcome,
        coalesce(e.void_reason, r.void_reason) AS void_reason, r.sealed_at, r.sealed_slot,
-       f.unit, a.address AS vault, e.evidence_hash, c.value,
+       f.unit, f.meaning, a.address AS vault, e.evidence_hash, c.value,
        coalesce(r.sealed_yes, p.yes) AS yes, coalesce(r.sealed_no, p.no) AS no,
        p.yes_weighed::text, p.no_weighed::text, p.bettors,
        p.own_side, p.own_lamports, p.own_weighed::text

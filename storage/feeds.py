@@ -5,8 +5,8 @@ Out       feeds by name; those that somebody needs now.
 Promises  a feed's scale never changes once it is written.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import asyncpg
@@ -28,10 +28,17 @@ class WantedFeed:
     name: str
     scale: int
     symbols: Mapping[str, str]
+    guards: Guards = field(default_factory=Guards)
+    price: str | None = None
+    supply: str | None = None
 
 
-async def upsert(connection: Connection, feed: Feed, *, standing: bool) -> None:
+async def upsert(
+    connection: Connection, feed: Feed, *, standing: bool, made_with: Sequence[str] = ()
+) -> None:
     """Write a feed down; a standing one is wanted with no room on it too.
+
+    ``made_with`` names the feeds that its values are made with: they are wanted when it is.
 
     Raises:
         Impossible: when it is there with another scale.
@@ -45,6 +52,12 @@ async def upsert(connection: Connection, feed: Feed, *, standing: bool) -> None:
         feed.volatility_bps,
         guards_to_json(feed.guards),
         standing,
+        feed.price,
+        feed.supply,
+        feed.liquidity,
+        feed.meaning,
+        feed.offered,
+        sorted({*made_with, *filter(None, (feed.price, feed.supply, feed.liquidity))}),
     )
     if written is None:
         raise Impossible(f"{feed.name} is there with another scale, which never changes")
@@ -55,6 +68,11 @@ async def every(connection: Connection) -> dict[str, Feed]:
     return {row["name"]: _feed(row) for row in await connection.fetch(SQL["all"])}
 
 
+async def offered(connection: Connection) -> dict[str, Feed]:
+    """Return the feeds that rooms are made on, by name."""
+    return {row["name"]: _feed(row) for row in await connection.fetch(SQL["offered"])}
+
+
 async def named(connection: Connection, names: Iterable[str]) -> dict[str, Feed]:
     """Return the feeds of these names; a name that is none is left out."""
     rows = await connection.fetch(SQL["named"], list(names))
@@ -63,7 +81,10 @@ async def named(connection: Connection, names: Iterable[str]) -> dict[str, Feed]
 
 async def wanted(connection: Connection) -> list[WantedFeed]:
     """Return the feeds that somebody needs now."""
-    return [WantedFeed(**row) for row in await connection.fetch(SQL["wanted"])]
+    return [
+        WantedFeed(**{**row, "guards": guards_from_json(row["guards"])})
+        for row in await connection.fetch(SQL["wanted"])
+    ]
 
 
 async def draft(connection: Connection, name: str) -> None:
@@ -90,4 +111,9 @@ def _feed(row: "asyncpg.Record") -> Feed:
         symbols=row["symbols"],
         volatility_bps=Bps(row["volatility_bps"]),
         guards=guards_from_json(row["guards"]),
+        price=row["price"],
+        supply=row["supply"],
+        liquidity=row["liquidity"],
+        meaning=row["meaning"],
+        offered=row["offered"],
     )

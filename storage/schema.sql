@@ -48,7 +48,13 @@ CREATE TABLE feeds (
     volatility_bps integer NOT NULL CHECK (volatility_bps > 0),
     guards jsonb NOT NULL,
     standing boolean NOT NULL DEFAULT false,    -- wanted with no room on it too
-    drafted_at bigint                           -- when somebody last began a room on it
+    drafted_at bigint,                          -- when somebody last began a room on it
+    price text,                                 -- of a market cap: the feed of its price
+    supply text,                                -- and the feed of its supply
+    liquidity text,                             -- the feed of what lies in its market
+    meaning text NOT NULL DEFAULT '',           -- what a value of it is, printed in its rooms
+    offered boolean NOT NULL DEFAULT true,      -- rooms are made on it
+    made_with text[] NOT NULL DEFAULT '{}'      -- the feeds that it is made with
 );
 
 CREATE TABLE feed_seconds (                     -- one row a feed a second
@@ -138,11 +144,21 @@ CREATE VIEW open_rooms AS                       -- the table that prices are joi
     WHERE outcome IS NULL AND state <> 'DRAFT';
 
 CREATE VIEW wanted AS                           -- the feeds that somebody needs now
-    SELECT f.name, f.scale, f.symbols
+    WITH RECURSIVE needed AS (
+        SELECT f.name, f.made_with
+        FROM feeds f
+        WHERE f.standing
+           OR f.drafted_at > now_ms() - 86400000
+           OR EXISTS (SELECT FROM rooms r
+                      WHERE r.feed = f.name AND r.deadline_at > now_ms() - 86400000)
+        UNION
+        SELECT f.name, f.made_with          -- and those that they are made with
+        FROM needed n
+        JOIN feeds f ON f.name = ANY (n.made_with)
+    )
+    SELECT f.name, f.scale, f.symbols, f.guards, f.price, f.supply
     FROM feeds f
-    WHERE f.standing
-       OR f.drafted_at > now_ms() - 86400000
-       OR EXISTS (SELECT FROM rooms r WHERE r.feed = f.name AND r.deadline_at > now_ms() - 86400000);
+    WHERE f.name IN (SELECT needed.name FROM needed);
 
 CREATE TABLE crossings (                        -- the evidence of each YES and each early VOID
     room_id bigint PRIMARY KEY REFERENCES rooms (id),

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Final, Protocol
 
@@ -26,9 +27,10 @@ from storage.again import again
 from storage.connections import Connections
 from storage.feeds import WantedFeed
 from streams import messages
+from streams.feeds.conversion import Conversion, symbol_of
 from streams.feeds.socket import Listener
 from streams.feeds.sources import SOURCES
-from streams.feeds.venue import SymbolOf
+from streams.feeds.venue import DOLLAR, SymbolOf
 from streams.topics import TICKS
 
 BEAT_MS: Final = 250
@@ -155,6 +157,7 @@ class Feeding:
         self._clock = clock
         self._batchers: dict[str, tuple[Batcher, asyncio.Task[None]]] = {}
         self._wanted: list[WantedFeed] | None = None
+        self._conversion = Conversion()
         unknown = (set(settings.urls) | set(settings.keys)) - set(SOURCES)
         if unknown:
             raise ValueError(f"no such source: {', '.join(sorted(unknown))}")
@@ -167,6 +170,9 @@ class Feeding:
                 clock=clock,
                 random=random,
                 key=settings.keys.get(name),
+                convert=None
+                if venue.quote == DOLLAR
+                else partial(self._conversion.in_dollars, venue.quote),
             )
             for name, venue in SOURCES.items()
             if settings.sources is None or name in settings.sources
@@ -181,6 +187,7 @@ class Feeding:
         if wanted == self._wanted:
             return
         self._wanted = wanted
+        self._conversion.want(wanted, {each.venue.quote for each in self.listeners.values()})
         names = {feed.name for feed in wanted}
         for name in [known for known in self._batchers if known not in names]:
             self._batchers.pop(name)[1].cancel()
@@ -192,9 +199,11 @@ class Feeding:
         log.info("feeds_wanted", feeds=sorted(names))
 
     def _hear(self, feed: str, tick: Tick) -> None:
-        known = self._batchers.get(feed)
-        if known is not None:
-            known[0].hear(tick)
+        self._conversion.note(feed, tick)
+        for name, told in ((feed, tick), *self._conversion.caps(feed, tick)):
+            known = self._batchers.get(name)
+            if known is not None:
+                known[0].hear(told)
 
     def log_status(self) -> None:
         """Say how each source does."""
@@ -215,7 +224,7 @@ class Feeding:
 def symbols_of(source: str, wanted: Iterable[WantedFeed]) -> dict[str, SymbolOf]:
     """Return what to ask a source for."""
     return {
-        feed.symbols[source]: SymbolOf(feed.name, feed.scale)
+        feed.symbols[source]: symbol_of(feed, SOURCES[source].quote)
         for feed in wanted
         if source in feed.symbols
     }

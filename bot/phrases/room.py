@@ -39,6 +39,11 @@ def rule(room: Room, unit: str) -> str:
     return f"{said}, by the deadline; equal counts. Otherwise <b>NO</b>."
 
 
+def meaning(feed: str, said: str) -> str:
+    """Say what a value of the feed is, where its name does not."""
+    return f"<i>{escape(feed)} is {escape(said)}.</i>" if said else ""
+
+
 def price(live: LivePrice | None, scale: int, unit: str, now: UnixMs) -> str:
     """Write the price now and who stands behind it, or why there is none."""
     if live is None:
@@ -89,6 +94,7 @@ def room_card(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
         f"{words.life(card.state, card.outcome, room, now)}\n"
         f"<b>{words.title(room, card.unit)}</b> · room {words.code(room.id)}",
         rule(room, card.unit),
+        meaning(room.feed, card.meaning),
         "\n".join(_facts(card, live, now)),
         _pool(card, live, now),
     ]

@@ -20,16 +20,24 @@ BPS = 10_000
 WAVES = 18
 WAVE_FIRST_MS = 500
 VENUE_NOISE_PPB = 300_000  # 3 bps either way.
+STEADIER = 20
 ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Coin:
-    """A coin: its first price, times 10^12, and the decimal places venues show of it."""
+    """A coin: its first price, times 10^12, and the decimal places venues show of it.
+
+    Attributes:
+        steady: its price stays where it is until it is steered, nearly without noise.
+        one_in: it trades once where others trade so many times.
+    """
 
     name: str
     start_e12: int
     places: int
+    steady: bool = False
+    one_in: int = 1
 
 
 COINS = (
@@ -41,7 +49,11 @@ COINS = (
     Coin("JUP", 8 * 10**11, 4),
     Coin("WIF", 21 * 10**11, 4),
     Coin("BONK", 22 * 10**6, 8),
+    Coin("USDT", 10**12, 5, steady=True, one_in=8),
 )
+DOLLAR_COIN = "USDT"
+IN_DOLLAR_COIN = frozenset({"binance", "okx", "bybit"})
+"""These venues tell what a coin costs in the dollar coin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +124,7 @@ class Market:
         self._volatility_bps = volatility_bps
         self._trade_ms = trade_ms
         self._courses = {
-            coin.name: Course(0, coin.start_e12, coin.start_e12, 0, is_walking=True)
+            coin.name: Course(0, coin.start_e12, coin.start_e12, 0, is_walking=not coin.steady)
             for coin in self.coins.values()
         }
         self._wicks: list[Wick] = []
@@ -143,7 +155,11 @@ class Market:
         at = self._traded_at(venue, coin, number)
         chance = _chance(f"{self._seed} trade {venue} {coin} {number}")
         noise_ppb = chance % (2 * VENUE_NOISE_PPB + 1) - VENUE_NOISE_PPB
+        if self.coins[coin].steady:
+            noise_ppb //= STEADIER
         price = self.price_e12(coin, at) * (BILLION + noise_ppb) // BILLION
+        if venue in IN_DOLLAR_COIN and coin != DOLLAR_COIN and DOLLAR_COIN in self.coins:
+            price = price * 10**PRICE_SCALE // self.price_e12(DOLLAR_COIN, at)
         for wick in self._wicks:
             if (wick.venue, wick.coin) == (venue, coin) and wick.since_at <= at < wick.until_at:
                 price = price * (BPS + wick.bps) // BPS

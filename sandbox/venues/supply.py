@@ -57,7 +57,7 @@ class MarketSupply:
             trade
             for coin in coins
             for trade in self._market.trades(venue, coin, after_at, until_at)
-            if trade.number % SPOKEN[venue].one_in == 0
+            if trade.number % (SPOKEN[venue].one_in * self._market.coins[coin].one_in) == 0
         ]
         trades.sort(key=lambda trade: (trade.at, trade.coin))
         return [SPOKEN[venue].publish(trade, until_at) for trade in trades]

@@ -39,6 +39,8 @@ class Reason(Enum):
     TOO_FINE = "too fine"  # More decimal places than the feed holds.
     TOO_BIG = "too big"
     NOT_POSITIVE = "not positive"
+    NO_RATE = "no rate"  # Told in a coin whose price in dollars we do not know now.
+    DEPEG = "depeg"  # Told in a dollar coin that is no longer a dollar.
     DOUBTFUL = "doubtful"  # The source itself says that it may be too far off.
     JUMP = "jump"
 
@@ -88,7 +90,7 @@ class Admission:
             last = None
         if last is not None and trade.sequence <= last.sequence:
             raise Unfit(Reason.REPEATED, f"{trade.symbol} told {trade.sequence} again or late")
-        value = _value(trade, of.scale)
+        value = _value(trade, of)
         if trade.doubt_bps > of.doubt_bps_max:
             raise Unfit(Reason.DOUBTFUL, f"{trade.symbol} is off by up to {trade.doubt_bps} bps")
         if last is not None:
@@ -99,14 +101,14 @@ class Admission:
         return of.feed, Tick(self.source, trade.sequence, Value(value), trade.source_at, at)
 
 
-def _value(trade: Trade, scale: int) -> int:
+def _value(trade: Trade, of: SymbolOf) -> int:
     try:
-        value = whole_from_text(trade.price, scale)
+        value = whole_from_text(trade.price, of.scale)
     except Impossible as refusal:
         raise Unfit(_why_unreadable(trade.price), f"{trade.symbol}: {refusal}") from refusal
     if value <= 0:
         raise Unfit(Reason.NOT_POSITIVE, f"{trade.symbol} told a price of {trade.price}")
-    if value > VALUE_MAX:
+    if value > of.value_max:
         raise Unfit(Reason.TOO_BIG, f"{trade.symbol} told a price of {trade.price}")
     return value
 

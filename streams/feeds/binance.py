@@ -77,6 +77,7 @@ BINANCE = Venue(
     subscribe=lambda symbols, request: _ask("SUBSCRIBE", symbols, request),
     unsubscribe=lambda symbols, request: _ask("UNSUBSCRIBE", symbols, request),
     parse=parse,
+    quote="USDT",
     symbol=lambda coin: f"{coin}USDT",
     # 300 in 5 min an address, and 5 messages/s a connection, our pings and pongs included.
     attempts=Attempts(count=100, window_ms=300_000),

@@ -70,6 +70,7 @@ BYBIT = Venue(
     subscribe=lambda symbols, request: _ask("subscribe", symbols, request),
     unsubscribe=lambda symbols, request: _ask("unsubscribe", symbols, request),
     parse=parse,
+    quote="USDT",
     symbol=lambda coin: f"{coin}USDT",
     attempts=Attempts(count=100, window_ms=300_000),
     probe=lambda request: msgspec.json.encode({"req_id": str(request), "op": "ping"}).decode(),

@@ -78,6 +78,7 @@ OKX = Venue(
     subscribe=lambda symbols, request: _ask("subscribe", symbols, request),
     unsubscribe=lambda symbols, request: _ask("unsubscribe", symbols, request),
     parse=parse,
+    quote="USDT",
     symbol=lambda coin: f"{coin}-USDT",
     attempts=Attempts(count=2, window_ms=1_000),
     probe=lambda _request: "ping",

@@ -42,6 +42,7 @@ log = structlog.get_logger()
 Sink = Callable[[str, Tick], None]
 Clock = Callable[[], UnixMs]
 Dial = Callable[[str, Patience, Mapping[str, str]], Awaitable[Wire]]
+Convert = Callable[[str, Tick], Tick]
 Record = Callable[[str, UnixMs, str], None]
 
 SHOWN_MAX = 200
@@ -62,6 +63,7 @@ class Listener:
         patience: Patience | None = None,
         dial: Dial = dial,
         key: str | None = None,
+        convert: Convert | None = None,
         record: Record | None = None,
     ) -> None:
         """Prepare to listen; nothing is opened before `listen`.
@@ -70,6 +72,7 @@ class Listener:
             symbols: the venue's symbols, each with the feed and scale that it speaks for.
             sink: called for each tick with its feed, at once and in order; must not wait.
             key: the venue's API key, for those that want one.
+            convert: makes a tick its feed's; raises `Unfit` when it cannot.
             record: called for each frame as it came, with the source and the receive time.
 
         Raises:
@@ -83,6 +86,7 @@ class Listener:
         self._random = random
         self._patience = patience or Patience()
         self._dial = dial
+        self._convert = convert
         self._headers = headers_of(venue.key, key)
         self._record = record
         self._symbols: dict[str, SymbolOf] = {}
@@ -255,13 +259,19 @@ class Listener:
         except Unfit as refusal:
             self._refuse(refusal.reason, str(refusal), frame)
             return
-        self._ticks += 1
         self._lag_ms = at - tick.source_at
         line.late_ticks = line.late_ticks + 1 if self._lag_ms > self._patience.behind_ms else 0
         if not line.late_ticks:
             line.good(trade.symbol, at)
         elif line.late_ticks >= self._patience.behind_count:
             line.give_up(f"behind by {self._lag_ms} ms")
+        if self._convert is not None:
+            try:
+                tick = self._convert(feed, tick)
+            except Unfit as refusal:
+                self._refuse(refusal.reason, str(refusal), frame)
+                return
+        self._ticks += 1
         self._sink(feed, tick)
 
     def _refuse(self, reason: Reason, why: str, frame: bytes) -> None:

@@ -6,16 +6,25 @@ Holds     one line a venue; adding a venue is its file and its line here.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from rooms.feed import Feed
 from streams.feeds.binance import BINANCE
 from streams.feeds.bitstamp import BITSTAMP
 from streams.feeds.bybit import BYBIT
 from streams.feeds.coinbase import COINBASE
+from streams.feeds.conversion import rate_of
 from streams.feeds.gemini import GEMINI
 from streams.feeds.kraken import KRAKEN
 from streams.feeds.okx import OKX
 from streams.feeds.pyth import PYTH
-from streams.feeds.venue import Venue
+from streams.feeds.venue import DOLLAR, Venue
 
 SOURCES: Mapping[str, Venue] = MappingProxyType(
     {venue.name: venue for venue in (BINANCE, COINBASE, KRAKEN, OKX, BYBIT, BITSTAMP, GEMINI, PYTH)}
 )
+
+
+def made_with(feed: Feed) -> list[str]:
+    """Name the feeds that this one's values are made with: rates, a price, a supply."""
+    quotes = {SOURCES[source].quote for source in feed.symbols if source in SOURCES}
+    names = {rate_of(quote) for quote in quotes - {DOLLAR}} | {feed.price, feed.supply}
+    return sorted(name for name in names if name is not None and name != feed.name)

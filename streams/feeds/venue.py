@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from rooms.units import UnixMs
 
+DOLLAR = "USD"
+
 
 @dataclass(frozen=True, slots=True)
 class SymbolOf:
@@ -17,11 +19,13 @@ class SymbolOf:
 
     Attributes:
         doubt_bps_max: a value that its own source doubts more than this is none.
+        value_max: a bigger value is none.
     """
 
     feed: str
     scale: int
     doubt_bps_max: int = 50
+    value_max: int = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Venue:
         lifetime_ms: a line is replaced, with overlap, before the venue would cut it.
         send_gap_ms: the pause between two frames of ours.
         symbols_per_request, symbols_max, sends_max: the venue's limits, for one line.
+        quote: the coin that its prices are in; another one than the dollar is converted.
         key: where its API key goes; such a source is off until the operator gives one.
     """
 
@@ -136,3 +141,4 @@ class Venue:
     symbols_max: int = 1_000
     sends_max: int = 100_000
     key: Key | None = None
+    quote: str = DOLLAR

@@ -56,7 +56,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "cards": ALL,
         "conversations": ALL,
         "events": ALL,
-        "feeds": frozenset({"all", "named", "draft"}),
+        "feeds": frozenset({"all", "named", "offered", "draft"}),
         "intents": ALL,
         "ledger": frozenset({"balances"}),
         "notices": ALL,

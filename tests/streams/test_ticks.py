@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 
-from rooms.feed import Feed
+from rooms.feed import Feed, Guards
 from rooms.refusal import must
 from rooms.tick import Tick
 from rooms.units import Bps, UnixMs, Value
 from storage import feeds
 from storage.connections import Connections
 from streams import messages
+from streams.feeds.sources import made_with
 from streams.messages import Ticks
 from streams.producer import open_producer
 from streams.ticks import (
@@ -181,13 +182,25 @@ def feed(coin: str) -> Feed:
     )
 
 
+RATE = Feed(
+    name="USDT/USD",
+    unit="USD",
+    scale=8,
+    symbols={"binance": "USDTUSD"},
+    volatility_bps=Bps(100),
+    guards=Guards(quorum=1, tick_age_ms_max=60_000),
+)
+
+
 async def test_the_process_hears_what_is_wanted_and_writes_it_to_each_feeds_log(
     kafka: Kafka, connections: Connections
 ) -> None:
     venue = Venue()
     async with connections.acquire() as connection:
-        await feeds.upsert(connection, feed("SOL"), standing=True)
-        await feeds.upsert(connection, feed("BTC"), standing=False)
+        await feeds.upsert(connection, RATE, standing=False)
+        for coin, standing in (("SOL", True), ("BTC", False)):
+            told_in = made_with(feed(coin))
+            await feeds.upsert(connection, feed(coin), standing=standing, made_with=told_in)
     consumer = AIOKafkaConsumer(
         TICKS, bootstrap_servers=kafka.bootstrap, auto_offset_reset="earliest"
     )
@@ -213,6 +226,8 @@ async def test_the_process_hears_what_is_wanted_and_writes_it_to_each_feeds_log(
             async with asyncio.timeout(15):
                 await ready.wait()
                 await venue.subscribed.wait()
+                await venue.trade("SOLUSDT", 6, "205.25")  # In what it is not known yet.
+                await venue.trade("USDTUSD", 1, "0.9990")
                 await venue.trade("SOLUSDT", 7, "205.25")
                 first = await _first_tick(consumer, "SOL/USD")
                 # Somebody begins a room on another feed.
@@ -227,10 +242,10 @@ async def test_the_process_hears_what_is_wanted_and_writes_it_to_each_feeds_log(
             await asyncio.wait([task])
             await consumer.stop()
 
-    assert (first.source, first.sequence, first.value) == ("binance", 7, 20_525_000_000)
-    assert (second.source, second.sequence, second.value) == ("binance", 9, 6_500_050_000_000)
+    assert (first.source, first.sequence, first.value) == ("binance", 7, 20_504_475_000)
+    assert (second.source, second.sequence, second.value) == ("binance", 9, 6_493_549_950_000)
     assert venue.asked[:2] == [
-        ["SUBSCRIBE", "solusdt@aggTrade"],
+        ["SUBSCRIBE", "solusdt@aggTrade", "usdtusd@aggTrade"],
         ["SUBSCRIBE", "btcusdt@aggTrade"],
     ]
 
