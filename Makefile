@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test lint types imports pytest kafka format lock clean
+.PHONY: help run demo test lint types imports pytest kafka bench format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ pytest: $(VENV)/dev-ready
 kafka: $(VENV)/dev-ready ## the suites that need Apache Kafka; skipped without java and mvn, but not in CI
 	-@$(BIN)/rooms sandbox kafka --fetch
 	$(BIN)/pytest -n 2 --dist loadfile -m kafka tests/kafka
+
+bench: $(VENV)/bench-ready ## measure what it must reach, beside its peers; takes a quarter of an hour
+	@exec $(BIN)/python -m benchmarks
 
 format: $(VENV)/dev-ready ## put the code in its usual form
 	$(BIN)/ruff format .
