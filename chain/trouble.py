@@ -55,3 +55,11 @@ class UnknownVersion(Exception):
 
 class Frozen(Exception):
     """A signer gave back something other than what was asked: nothing more may be signed."""
+
+
+class SignerBusy(NotKnown):
+    """A signer elsewhere has not signed yet: ask again later with the same request."""
+
+
+class SignerRefused(Exception):
+    """A signer elsewhere will not sign this: a policy, a person or an error there says no."""

@@ -17,7 +17,6 @@ from pathlib import Path
 from random import Random, SystemRandom
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 
 from sandbox.telegram.airdrop import Airdrop
@@ -32,8 +31,7 @@ from sandbox.telegram.people import People, fault_routes
 from sandbox.telegram.records import Records
 from sandbox.telegram.updates import Updates
 from sandbox.telegram.webhook import WebhookDelivery
-
-STOP_WITHIN_S = 2
+from sandbox.web import WebServer, listening_on
 
 _log = structlog.get_logger()
 
@@ -119,11 +117,14 @@ async def serve(settings: TelegramSettings, ready: Callable[[RunningTelegram], N
 async def _started(
     settings: TelegramSettings,
 ) -> AsyncIterator[tuple[RunningTelegram, asyncio.Task[None]]]:
-    with _listening(settings.host, settings.port) as listening, _alone(settings.data_dir):
+    with (
+        listening_on(settings.host, settings.port, "the chat page") as listening,
+        _alone(settings.data_dir),
+    ):
         bell, faults = Bell(), Faults()
         with closing(Records(settings.data_dir / "telegram.sqlite", bell)) as records:
             app, delivery = _build(settings, records, bell, faults)
-            server = _Server(app)
+            server = WebServer(app, http=KnownConnection)
             work = asyncio.create_task(_work(server, listening, delivery))
             running = RunningTelegram(settings.host, listening.getsockname()[1], faults)
             _log.info("telegram_ready", page=running.page_url)
@@ -135,71 +136,11 @@ async def _started(
                 await work
 
 
-async def _work(server: "_Server", listening: socket.socket, delivery: WebhookDelivery) -> None:
+async def _work(server: WebServer, listening: socket.socket, delivery: WebhookDelivery) -> None:
     async with asyncio.TaskGroup() as tasks:
         delivering = tasks.create_task(delivery.run())
         await server.serve(sockets=[listening])
         delivering.cancel()
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=KnownConnection,
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                date_header=False,
-                server_header=False,
-            )
-        )
-        self._left = asyncio.Event()
-
-    def leave(self) -> None:
-        self._left.set()
-
-    async def main_loop(self) -> None:
-        # uvicorn's own looks ten times a second whether it is to stop.
-        await self._left.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn's own waits in tenths of a second.
-        for server in self.servers:
-            server.close()
-        for connection in tuple(self.server_state.connections):
-            connection.shutdown()
-        if answering := tuple(self.server_state.tasks):
-            _, late = await asyncio.wait(answering, timeout=STOP_WITHIN_S)
-            for task in late:
-                task.cancel()
-        for server in self.servers:
-            await server.wait_closed()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Signals are for whoever started us; uvicorn would take them for itself.
-        yield
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's wait off only where TCP is named: without it each answer takes 40 ms.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"the chat page cannot listen on {host}:{port}: {error.strerror}; "
-                "stop what uses the port or choose another",
-            ) from error
-        # From here on callers queue, so nobody need wait for the server's first breath.
-        listening.listen(1_024)
-        yield listening
 
 
 @contextmanager
