@@ -84,6 +84,7 @@ async def play(
     kill: str | None = None,
     recording: Path | None = None,
     apache: bool = False,
+    turnkey: bool = False,
 ) -> None:
     """Play it, print it, and raise when it does not add up.
 
@@ -94,6 +95,7 @@ async def play(
         kill: end this process with -9 while the rooms are watched; then rooms may be void.
         recording: play on captured frames, served at their own pace, instead of the market.
         apache: on Apache Kafka instead of our own broker.
+        turnkey: with keys in a Turnkey organisation instead of the keystore.
 
     Raises:
         DoesNotAddUpError: with everything that was found.
@@ -105,7 +107,7 @@ async def play(
             folder = Path(held.enter_context(TemporaryDirectory(prefix="rooms-demo-")))
         stack = Stack(
             folder=folder.resolve(), ports=Ports.free(), venues=SANDBOX, seed=seed,
-            logs_to_files=True, recording=recording, apache=apache,
+            logs_to_files=True, recording=recording, apache=apache, turnkey=turnkey,
             extra={"QUORUM": "1"} if recording else {},
         )  # fmt: skip
         supervisor = await held.enter_async_context(running_stack(stack, console))

@@ -22,10 +22,15 @@ from rich.table import Table
 
 from chain.rpc import Rpc
 from chain.settings import RpcSettings
-from chain.trouble import NotKnown
+from chain.transactions import TRANSFERS_MAX
+from chain.trouble import NotKnown, SignerBusy, SignerRefused
+from chain.turnkey.api import TurnkeyApi
+from chain.turnkey.shapes import WHO_AM_I, WhoAmI
+from cli.clock import now_ms
 from cli.place import settings_here
 from cli.probes import reaches
 from cli.settings import BadSettings, Settings
+from cli.signer import turnkey_settings
 from rooms.decimal_text import text_from_whole
 from rooms.refusal import CannotGoOn
 from storage import flags, health, leases
@@ -42,6 +47,7 @@ FEE_PAYER_LAMPORTS_LOW = 100_000_000
 UNSENT_MAX = 1_000
 STILL_MS = 10_000
 PROVIDERS_MIN = 2
+SECONDS = 60
 QUORUM = 3
 
 
@@ -80,6 +86,7 @@ async def examine(folder: Path) -> None:
         "broker": _broker,
         "chain": _chain,
         "keystore": _keystore,
+        "signer": _signer,
         "telegram": _telegram,
         "sources": _sources,
         "gateway": _gateway,
@@ -234,6 +241,39 @@ async def _keystore(settings: Settings) -> Sequence[Finding]:
     if not settings.keystore_passphrase.get_secret_value():
         return [Finding("keystore", Grade.WRONG, "ROOMS_KEYSTORE_PASSPHRASE is not set")]
     return [Finding("keystore", Grade.GOOD, f"is at {path}, and only its owner can read it")]
+
+
+async def _signer(settings: Settings) -> Sequence[Finding]:
+    part, account = "signer", settings.turnkey
+    payouts_at_once = TRANSFERS_MAX[settings.transaction_version]
+    if not account.organization:
+        return []
+    if not account.keys.get_secret_value():
+        return [Finding(part, Grade.KNOW, "Turnkey, whose API key custody alone is given")]
+    try:
+        async with TurnkeyApi(turnkey_settings(account), now_ms) as api:
+            who = await api.query(WHO_AM_I, {}, WhoAmI)
+    except (BadSettings, SignerBusy, SignerRefused) as trouble:
+        return [Finding(part, Grade.WRONG, str(trouble))]
+    rate = account.requests_per_minute
+    findings = [
+        Finding(
+            part,
+            Grade.GOOD,
+            f"Turnkey answers as user {who.user_id}; it allows {rate} bets or "
+            f"{rate * payouts_at_once} payouts a minute",
+        )
+    ]
+    if settings.stakes_per_second * SECONDS > rate:
+        findings.append(
+            Finding(
+                part,
+                Grade.WRONG,
+                f"ROOMS_STAKES_PER_SECOND promises {settings.stakes_per_second * SECONDS} stakes a "
+                f"minute and Turnkey signs {rate}: lower it, or raise the plan",
+            )
+        )
+    return findings
 
 
 async def _telegram(settings: Settings) -> Sequence[Finding]:

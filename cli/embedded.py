@@ -24,6 +24,7 @@ import httpx
 
 from chain.keystore import Keystore
 from chain.signer import KeyPath
+from cli.embedded_turnkey import prepare_turnkey, turnkey_values
 from cli.logs import LogFormat
 from cli.ports import HOST, Ports
 from cli.probes import kafka_answers, postgres_answers, valkey_answers
@@ -56,11 +57,12 @@ KEYED: Final = ("pyth",)
 """Sources that let nobody in without a key; the sandbox takes any."""
 
 ONLY_FOR: Final = {
-    "custody": "KEYSTORE_PASSPHRASE",
-    "bot": "TELEGRAM_TOKEN",
-    "feeds": "SOURCE_KEYS",
+    "KEYSTORE_PASSPHRASE": "custody",
+    "TURNKEY__KEYS": "custody",
+    "TELEGRAM_TOKEN": "bot",
+    "SOURCE_KEYS": "feeds",
 }
-"""Which process alone is handed which secret."""
+"""Which secret is handed to which process alone."""
 
 RELAXED: Final[Mapping[str, str]] = {
     # Rooms from 20 s, cut 1 s and watch 3 s after lock, withdrawals without cool-down.
@@ -87,6 +89,7 @@ class Stack:
         apache: Apache Kafka is the broker, instead of our own.
         logs_to_files: children write into files instead of to the person.
         coloured: the person reads them on a terminal.
+        turnkey: people's, vaults' and the treasury's keys lie in a Turnkey organisation of our own.
         extra: settings beside the relaxed ones, without their prefix.
     """
 
@@ -96,6 +99,7 @@ class Stack:
     seed: int = 1
     recording: Path | None = None
     apache: bool = False
+    turnkey: bool = False
     logs_to_files: bool = False
     log_format: LogFormat = "people"
     coloured: bool = False
@@ -156,6 +160,8 @@ class Stack:
             **RELAXED,
             **self.extra,
         }
+        if self.turnkey:
+            values |= turnkey_values(self.folder / "turnkey", self.ports.turnkey)
         if self.venues != PUBLIC:
             base = f"ws://{HOST}:{self.ports.venues}"
             values["VENUE_URLS"] = json.dumps({name: base + path for name, path in SOURCES.items()})
@@ -201,6 +207,10 @@ class Stack:
         passphrase = self._secret("passphrase", _new_passphrase)
         if not self.keystore.exists():
             Keystore.create(self.keystore, passphrase, secrets.token_bytes)
+        if self.turnkey:
+            own = Keystore.open(self.keystore, passphrase)
+            fee_payer = asyncio.run(own.address(KeyPath.fee_payer()))
+            prepare_turnkey(self.folder / "turnkey", fee_payer)
         return fresh
 
     def servers(self) -> list[Child]:
@@ -232,6 +242,10 @@ class Stack:
                 "--solana-url", self.solana_url,
             ),
         ]  # fmt: skip
+        if self.turnkey:
+            children.append(
+                self._own("turnkey", "sandbox", "turnkey", "--port", self.ports.turnkey)
+            )
         if self.venues != PUBLIC:
             recording = ("--recording", self.recording) if self.recording else ()
             children.append(
@@ -245,8 +259,9 @@ class Stack:
     def processes(self) -> list[Child]:
         """Return the product's own processes."""
         venues = () if self.venues == PUBLIC else ("venues",)
+        signer = ("turnkey",) if self.turnkey else ()
         return [
-            self._own("custody", "custody", needs=("postgres", "broker", "solana")),
+            self._own("custody", "custody", needs=("postgres", "broker", "solana", *signer)),
             self._own("worker", "worker", needs=("postgres", "broker", "valkey")),
             self._own("gateway", "gateway", needs=("postgres", "broker")),
             self._own("bot", "bot", needs=("postgres", "valkey", "telegram")),
@@ -260,7 +275,11 @@ class Stack:
             Keystore.open, self.keystore, self._secret("passphrase", _new_passphrase)
         )
         async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
-            for path in (KeyPath.fee_payer(), KeyPath.treasury()):
+            # In Turnkey the treasury's address is known once custody has asked for it.
+            funded = (
+                [KeyPath.fee_payer()] if self.turnkey else [KeyPath.fee_payer(), KeyPath.treasury()]
+            )
+            for path in funded:
                 address = await signer.address(path)
                 if await _ask(client, self.solana_url, "getBalance", address) < FUNDS_LAMPORTS_MIN:
                     await _ask(client, self.solana_url, "requestAirdrop", address, FUNDS_LAMPORTS)
@@ -272,7 +291,7 @@ class Stack:
             environment |= self.environment()
             own_role = self.postgres.dsn(DATABASE, user=f"rooms_{name}")
             environment[f"{PREFIX}DATABASE_URL"] = own_role
-            for owner, secret in ONLY_FOR.items():
+            for secret, owner in ONLY_FOR.items():
                 if owner != name:
                     environment.pop(f"{PREFIX}{secret}", None)
         if self.coloured and not self.logs_to_files:

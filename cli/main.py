@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cli import sandbox
+from cli import sandbox, turnkey
 from cli.logs import set_up_logs
 from cli.ports import BASE, Ports
 from cli.running import run_until_told
@@ -29,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(turnkey.app, name="turnkey")
 
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
 What = Annotated[str, typer.Argument(help="bets, rooms, withdrawals, signing or all")]
@@ -36,6 +37,10 @@ Reason = Annotated[str, typer.Option(help="Why; it is written down for good.")]
 Seed = Annotated[int, typer.Option(help="Which sandbox market: the same seed, the same prices.")]
 Broker = Annotated[
     str, typer.Option("--kafka", help="The broker: embedded, or apache (needs java, and mvn once).")
+]
+Turnkey = Annotated[
+    bool,
+    typer.Option("--turnkey", help="Keys lie in a Turnkey organisation of this machine's own."),
 ]
 
 
@@ -60,6 +65,7 @@ def up(
     ] = None,
     logs: Annotated[str, typer.Option(help="How to log: people or json.")] = "people",
     kafka: Broker = "embedded",
+    in_turnkey: Turnkey = False,
     seed: Seed = 1,
 ) -> None:
     """Start everything on this machine and print where the chat page is."""
@@ -78,7 +84,8 @@ def up(
             folder=data.resolve(), ports=Ports.from_base(ports), venues=chosen, seed=seed,
             recording=recording.resolve() if recording else None,
             log_format="json" if logs == "json" else "people", coloured=sys.stdout.isatty(),
-            apache=_is_apache(kafka), extra={"QUORUM": str(quorum)} if quorum else {},
+            apache=_is_apache(kafka), turnkey=in_turnkey,
+            extra={"QUORUM": str(quorum)} if quorum else {},
         )  # fmt: skip
         await start(stack, Console())
 
@@ -103,6 +110,7 @@ def demo(
         ),
     ] = None,
     kafka: Broker = "embedded",
+    in_turnkey: Turnkey = False,
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
     from cli.demo import play
@@ -110,7 +118,7 @@ def demo(
     run_until_told(
         play(
             seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording,
-            apache=_is_apache(kafka),
+            apache=_is_apache(kafka), turnkey=in_turnkey,
         )
     )  # fmt: skip
 

@@ -35,6 +35,7 @@ class Ports:
     solana_control: int
     venues: int
     venues_control: int
+    turnkey: int
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":

@@ -114,6 +114,17 @@ def telegram(
     run_until_told(serve_telegram(settings, lambda _: tell_ready()))
 
 
+@app.command()
+def turnkey(port: Port, data: Data) -> None:
+    """Serve Turnkey's API, with stamps, policies and keys that are real."""
+    _logs("turnkey")
+    from sandbox.turnkey.serve import TurnkeySettings
+    from sandbox.turnkey.serve import serve as serve_turnkey
+
+    settings = TurnkeySettings(port=port, data_dir=data)
+    run_until_told(serve_turnkey(settings, lambda _: tell_ready()))
+
+
 def _logs(process: str) -> None:
     """Log like the product's own processes: they are read side by side."""
     set_up_logs(process, "json" if os.environ.get("ROOMS_LOG_FORMAT") == "json" else "people")

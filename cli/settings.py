@@ -8,6 +8,7 @@ Promises  an unknown ROOMS_* variable refuses to start, since a misspelt setting
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +43,34 @@ def _version(given: object) -> object:
     return int(given) if isinstance(given, str) and given in ("0", "1") else given
 
 
+@dataclass(frozen=True, kw_only=True)
+class TurnkeyAccount:
+    """The organisation at Turnkey that holds the keys, when custody's keystore does not.
+
+    Attributes:
+        organization: its id; while it is empty, every key is in the keystore.
+        user: the id of the service's user there, whom the policies are about.
+        operator_wallet: holds the treasury; the fee payer's key is always custody's own.
+        keys: an API key as PUBLIC:PRIVATE in hex, or two with a comma between; for custody alone.
+        requests_per_minute: what we allow ourselves: 70 % of the plan's rate.
+        stake_lamports_max: what the policies let leave a person's address at once.
+        payout_lamports_max: what they let one transfer out of a vault move.
+        floor_lamports_max: what they let the fee payer put under one address.
+    """
+
+    url: str = "https://api.turnkey.com"
+    organization: str = ""
+    user: str = ""
+    users_wallet: str = ""
+    vaults_wallet: str = ""
+    operator_wallet: str = ""
+    keys: SecretStr = SecretStr("")
+    requests_per_minute: int = 42
+    stake_lamports_max: Lamports = Lamports(1_000_000_000_000)
+    payout_lamports_max: Lamports = Lamports(10_000_000_000_000)
+    floor_lamports_max: Lamports = Lamports(2_000_000)
+
+
 class Settings(BaseSettings):
     """All settings of all processes; each process is handed only what it needs."""
 
@@ -69,6 +98,9 @@ class Settings(BaseSettings):
 
     keystore: Path = Path(".rooms/keystore")
     keystore_passphrase: SecretStr = SecretStr("")
+
+    turnkey: TurnkeyAccount = TurnkeyAccount()
+    """Where every key but the fee payer's lies, when an organisation is named."""
 
     audit_head: Path = Path(".rooms/audit-head")
     """Where the auditor keeps the end of its log, apart from the database."""

@@ -428,6 +428,14 @@ CREATE TABLE deposits (                         -- lamports that came in from ou
 );
 CREATE INDEX deposits_not_final ON deposits (owner) WHERE final_at IS NULL AND undone_at IS NULL;
 
+CREATE TABLE signing_requests (                 -- what a signer elsewhere is asked, before it is
+    name text PRIMARY KEY,                      -- what is signed, and by which key
+    body bytea NOT NULL,                        -- the exact bytes that are sent, now and again
+    made_at bigint NOT NULL
+);
+
+CREATE INDEX signing_requests_made ON signing_requests (made_at);
+
 CREATE TABLE cursors (                          -- how far each reader has come
     name text PRIMARY KEY,                      -- deposits:{address}, notices, …
     position text NOT NULL,
@@ -1151,3 +1159,5 @@ CREATE POLICY cursors_of_custody ON cursors TO rooms_custody USING (name <> 'not
 
 -- Who is frozen is refused a bet.
 GRANT SELECT ON deposits TO rooms_worker;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON signing_requests TO rooms_custody;

@@ -2,7 +2,8 @@
 
 In        a request under a name that says what it is for.
 Out       the request first kept under that name.
-Promises  two who ask for the same get the same bytes, also after a death in between.
+Promises  two who ask for the same get the same bytes, also after a death in between; what is
+          older than a day is gone.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,3 @@ class SigningRequests:
         async with self.connections.acquire() as connection:
             kept: bytes = await connection.fetchval(SQL["keep"], name, body, made_at, not_before)
             return kept
-
-    async def forget(self, before: UnixMs) -> None:
-        """Forget requests that are too old to be sent again."""
-        async with self.connections.acquire() as connection:
-            await connection.execute(SQL["forget"], before)

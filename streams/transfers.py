@@ -14,7 +14,7 @@ import structlog
 
 from chain.signer import KeyPath
 from chain.transactions import Batch, RecentBlockhash, Transfer, sign_batch
-from chain.trouble import NotKnown
+from chain.trouble import NotKnown, SignerRefused
 from rooms.transfer import TransferKind
 from rooms.units import Address, Lamports
 from storage import addresses, attempts, flags
@@ -44,7 +44,11 @@ async def sign_due(custody: Custody) -> int:
     rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum())
     done = 0
     for together in batches(due, custody.transfers_max):
-        attempt = await _sign(custody, together, recent, rent_minimum)
+        try:
+            attempt = await _sign(custody, together, recent, rent_minimum)
+        except SignerRefused as refusal:
+            await _try_later(custody, together, refusal)
+            continue
         if attempt is not None:
             done += 1
             await send_first(custody, attempt)
@@ -186,6 +190,16 @@ async def _sign(
         context_slot=signed.context_slot,
         sent_at=None,
     )
+
+
+async def _try_later(
+    custody: Custody, together: Sequence[DueTransfer], refusal: SignerRefused
+) -> None:
+    """Let others go first: what is refused is tried again later, each transfer by itself."""
+    ids = [each.transfer.id for each in together]
+    log.error("signer refused", transfers=ids, why=str(refusal))
+    async with custody.connections.acquire() as connection:
+        await attempts.plan_again(connection, ids, refused=True, alone=len(ids) > 1)
 
 
 def _named(due: DueTransfer) -> tuple[Address, Address]:

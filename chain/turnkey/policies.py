@@ -76,6 +76,17 @@ class Wanted:
     condition: str
     consensus: str
 
+    @property
+    def intent(self) -> dict[str, str]:
+        """Return what Turnkey is asked to install."""
+        return {
+            "policyName": self.name,
+            "effect": self.effect,
+            "condition": self.condition,
+            "consensus": self.consensus,
+            "notes": "written by rooms turnkey policies",
+        }
+
 
 def policies(facts: PolicyFacts) -> tuple[Wanted, ...]:
     """Write the policies to install."""

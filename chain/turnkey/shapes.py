@@ -1,7 +1,7 @@
 """Turnkey's shapes: what it is asked and what it answers, as far as we need it.
 
-Source    docs.turnkey.com, API reference; activity types and paths as of turnkey-http 0.2.2.
 Promises  an answer of another shape is an error here, not later.
+Why       the names are those of docs.turnkey.com's API reference and of turnkey-http 0.2.2.
 """
 
 from typing import Any, Final, Literal, TypeAlias

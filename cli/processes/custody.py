@@ -4,13 +4,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Final
 
-from chain.keystore import Keystore
 from chain.providers import Providers
 from chain.settings import ChainSettings, DepositSettings, FeeSettings
 from chain.transactions import TRANSFERS_MAX
 from cli.ready import tell_ready
 from cli.settings import Settings
-from rooms.refusal import CannotGoOn
+from cli.signer import open_signer
 from storage.connections import open_connections
 from storage.leases import Lease, begin_epoch, held
 from streams import topics
@@ -26,18 +25,12 @@ async def run(settings: Settings) -> None:
     """Sign, send, post and seal; or stand by while another custody does."""
     dsn = settings.dsn
     fees = FeeSettings(version=settings.transaction_version)
-    if not settings.keystore.exists():
-        raise CannotGoOn(
-            f"there is no keystore at {settings.keystore}: make one with `rooms keystore`, once"
-        )
-    signer = await asyncio.to_thread(
-        Keystore.open, settings.keystore, settings.keystore_passphrase.get_secret_value()
-    )
     async with AsyncExitStack() as stack:
         lease = await stack.enter_async_context(held(dsn, Lease.CUSTODY, standing_by=tell_ready))
         connections = await stack.enter_async_context(
             open_connections(dsn, name="custody", size_max=CUSTODY_CONNECTIONS)
         )
+        signer = await stack.enter_async_context(open_signer(settings, connections))
         providers = await stack.enter_async_context(
             Providers.of(ChainSettings(endpoints=settings.endpoints, fees=fees))
         )

@@ -3,7 +3,7 @@
 In        the text of a condition or consensus; the facts, as plain dictionaries and lists.
 Out       true or false.
 Promises  what cannot be read, or names what is not there, is `PolicyError`, never false by chance.
-Source    docs.turnkey.com, policy language: operators, access, all, any, contains, count, filter.
+Why       the language is that of docs.turnkey.com: operators, access, and five functions of lists.
 """
 
 from collections.abc import Callable, Mapping

@@ -31,10 +31,11 @@ from sandbox.web import WebServer, listening_on
 
 BODY_BYTES_MAX: Final = 1_000_000
 MINUTE_MS: Final = 60_000
+RECORDS: Final = "turnkey.sqlite"
 STATUS_UNDER_WAY: Final = "ACTIVITY_STATUS_PENDING"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TurnkeySettings:
     """How the stand-in runs.
 
@@ -76,7 +77,7 @@ async def running_turnkey(
         OSError: when the port is in use.
     """
     faults = Faults()
-    path = settings.data_dir / "turnkey.sqlite"
+    path = settings.data_dir / RECORDS
     with (
         listening_on(settings.host, settings.port, "the Turnkey stand-in") as listening,
         closing(Organization(path, settings.organization, os.urandom)) as organization,

@@ -12,11 +12,18 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sandbox.turnkey.refusals import unauthenticated
 
 SCHEME: Final = "SIGNATURE_SCHEME_TK_API_P256"
 INVALID: Final = "SIGNATURE_INVALID"
+
+
+def api_key(number: int) -> tuple[str, str]:
+    """Give the key pair of a number, in hex; the public half compressed."""
+    public = ec.derive_private_key(number, ec.SECP256R1()).public_key()
+    return public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint).hex(), f"{number:064x}"
 
 
 def stamped_by(header: str | None, body: bytes) -> str:

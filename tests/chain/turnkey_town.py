@@ -5,9 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from chain.settings import FeeSettings
 from chain.signer import Wallet
 from chain.transactions import RecentBlockhash
@@ -16,6 +13,7 @@ from chain.turnkey.policies import PolicyFacts, policies
 from chain.turnkey.settings import ApiKey, TurnkeySettings
 from chain.turnkey.signer import TurnkeySigner
 from rooms.units import Address, BlockHeight, Lamports, Slot, UnixMs
+from sandbox.turnkey import stamps
 from sandbox.turnkey.serve import RunningTurnkey, running_turnkey
 from sandbox.turnkey.serve import TurnkeySettings as ServerSettings
 from tests.chain.world import address, keypair
@@ -31,9 +29,7 @@ NOW = UnixMs(1_795_000_000_000)
 
 def api_key(number: int) -> ApiKey:
     """Give the same P-256 key for the same number."""
-    private = ec.derive_private_key(number, ec.SECP256R1())
-    public = private.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
-    return ApiKey(public.hex(), f"{number:064x}")
+    return ApiKey(*stamps.api_key(number))
 
 
 @dataclass
@@ -103,15 +99,7 @@ class TurnkeyTown:
             version=1,
         )
         for each in policies(facts):
-            self.running.organization.add_policy(
-                {
-                    "policyName": each.name,
-                    "effect": each.effect,
-                    "condition": each.condition,
-                    "consensus": each.consensus,
-                    "notes": "",
-                }
-            )
+            self.running.organization.add_policy(each.intent)
 
 
 @asynccontextmanager

@@ -50,6 +50,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "plans": frozenset({"plan_refunds"}),
         "seals": ALL,
         "set_aside": ALL,
+        "signing_requests": ALL,
     },
     "rooms_bot": {
         "buttons": ALL,
