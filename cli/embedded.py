@@ -153,6 +153,7 @@ class Stack:
             "TELEGRAM_URL": f"http://{HOST}:{self.ports.page}/bot",
             "TELEGRAM_TOKEN": self._secret("telegram-token", _new_token),
             "KEYSTORE": str(self.keystore),
+            "RECORDINGS": str(self.folder / "recordings"),
             "AUDIT_HEAD": str(self.folder / "audit-head"),
             "KEYSTORE_PASSPHRASE": self._secret("passphrase", _new_passphrase),
             "GATEWAY_PORT": str(self.ports.gateway),
@@ -267,6 +268,7 @@ class Stack:
             self._own("bot", "bot", needs=("postgres", "valkey", "telegram")),
             self._own("feeds", "feeds", needs=("postgres", "broker", *venues)),
             self._own("auditor", "auditor", needs=("postgres", "solana")),
+            self._own("recorder", "record", needs=("postgres", "broker")),
         ]
 
     async def fund_operator(self) -> None:

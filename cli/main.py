@@ -284,6 +284,52 @@ def gateway() -> None:
     _run_process("gateway", run_gateway)
 
 
+@app.command()
+def record() -> None:
+    """Run the process that keeps everything that the feeds' logs carried, for replay."""
+    from cli.processes.recorder import run as run_recorder
+
+    _run_process("recorder", run_recorder)
+
+
+@app.command()
+def replay(
+    files: Annotated[
+        list[Path], typer.Argument(help="Segments of a recording, or folders of them.")
+    ],
+    feed: Annotated[
+        list[str] | None, typer.Option(help="Only this feed; may be given again.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(help="Times as fast as it was; 0 is as fast as possible.", min=0)
+    ] = 0,
+    to: Annotated[
+        str | None, typer.Option(help="Write what it tells into this file, a JSON line each; or -.")
+    ] = None,
+    until: Annotated[
+        int | None, typer.Option(help="No segment that begins after this time, in milliseconds.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Compare with the database of the embedded stack in this folder."),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare with the database of the ROOMS_* variables.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
+) -> None:
+    """Play a recording again: the same prices, crossings and outcomes, byte for byte."""
+    from cli.replaying import Wish, run_replay
+    from rooms.units import UnixMs
+
+    against = _settings_here(data or Path(".rooms")) if data or compare else None
+    wish = Wish(
+        files=files, feeds=frozenset(feed or ()), speed=speed, to=to, as_json=as_json,
+        until=None if until is None else UnixMs(until),
+    )  # fmt: skip
+    run_until_told(run_replay(wish, against))
+
+
 def run() -> None:
     """Be the `rooms` command."""
     try:

@@ -118,6 +118,10 @@ class Settings(BaseSettings):
 
     seconds_kept_ms: int = Field(default=86_400_000, ge=3_600_000)
     """How long the seconds of a feed are kept, before now and before every room not paid."""
+    recordings: Path = Path(".rooms/recordings")
+    """Where `rooms record` keeps what the feeds' logs carried."""
+    recording_days: int = Field(default=30, ge=0)
+    """For how many days; 0 keeps all."""
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8701, ge=1, le=65_535)

@@ -87,7 +87,7 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
         await asyncio.to_thread(ensure_database, stack.postgres, DATABASE)
         await migrate_all(read_settings_from(stack.environment()))
         await stack.fund_operator()
-        step("starting custody, worker, gateway, bot, feeds and auditor")
+        step("starting custody, worker, gateway, bot, feeds, auditor and recorder")
         await supervisor.start(stack.processes())
         step("everything is ready")
         yield supervisor

@@ -8,7 +8,7 @@ Promises  the same second of the same log is the same row, however often it is s
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -57,6 +57,26 @@ async def newest(connection: Connection, feeds: Iterable[str]) -> dict[str, Stor
         row["feed"]: Stored(row["log_position"], msgspec.convert(row["memory"], Memory))
         for row in rows
     }
+
+
+async def memory_at(
+    connection: Connection, feed: str, position: int, second_at: UnixMs
+) -> dict[str, Any] | None:
+    """Return what was stored before a second began, when that was after the message there.
+
+    As plain JSON values: whoever records it goes on from it only later.
+    """
+    memory: dict[str, Any] | None = await connection.fetchval(
+        SQL["memory_at"], feed, position, second_at
+    )
+    return memory
+
+
+async def between(
+    connection: Connection, feed: str, from_at: UnixMs, to_at: UnixMs
+) -> list[dict[str, Any]]:
+    """Return a feed's seconds that begin in a stretch, as plain values, without their memory."""
+    return [dict(row) for row in await connection.fetch(SQL["between"], feed, from_at, to_at)]
 
 
 async def warm(connection: Connection, feed: str, warm_ms: int) -> bool:

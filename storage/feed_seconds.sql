@@ -53,3 +53,18 @@ WHERE feed = $1 AND second_at IN (
     LIMIT $3
 )
 RETURNING second_at;
+
+-- memory_at(feed, position, second) -> what was stored before that second, after that message
+SELECT memory
+FROM (
+    SELECT memory, log_position FROM feed_seconds
+    WHERE feed = $1 AND second_at < $3
+    ORDER BY second_at DESC LIMIT 1
+) s
+WHERE log_position = $2;
+
+-- between(feed, from, to) -> its seconds that begin in this stretch, in order, without their memory
+SELECT second_at, low, high, last, changes, silence, log_position
+FROM feed_seconds
+WHERE feed = $1 AND second_at >= $2 AND second_at <= $3
+ORDER BY second_at;

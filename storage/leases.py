@@ -40,6 +40,7 @@ class Lease(IntEnum):
     NOTICES = 7_266_302
     AUDITOR = 7_266_303
     RELAY = 7_266_304
+    RECORDER = 7_266_305
 
 
 class LeaseLostError(CannotGoOn):

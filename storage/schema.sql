@@ -880,6 +880,25 @@ CREATE FUNCTION report_breach(breach text, rule text, what text) RETURNS boolean
 CREATE INDEX attempts_by_slot ON attempts (slot) WHERE slot IS NOT NULL;
 CREATE INDEX deposits_by_slot ON deposits (slot);
 
+-- Recording ------------------------------------------------------------------------------------
+
+CREATE TABLE segments (                         -- a feed's log of one minute, or of a part of it
+    hash text PRIMARY KEY,                      -- sha256 of its content
+    feed text NOT NULL REFERENCES feeds (name),
+    partition integer NOT NULL,
+    minute_at bigint NOT NULL,
+    from_at bigint NOT NULL,                    -- the log's time after its first message
+    to_at bigint NOT NULL,                      -- and after its last
+    first_offset bigint NOT NULL,
+    last_offset bigint NOT NULL,
+    messages integer NOT NULL,
+    missed jsonb,                               -- [first offset not heard, the one heard next]
+    file text NOT NULL,                         -- from the recordings' folder
+    closed_at bigint NOT NULL DEFAULT now_ms()
+);
+CREATE INDEX segments_by_feed ON segments (feed, to_at);
+CREATE INDEX segments_by_minute ON segments (minute_at);
+
 -- Who may do what ---------------------------------------------------------------------------------
 -- One role a process, each with what its process does and nothing else.
 -- Money has narrow ways: entries through post_entries (the worker's holds and settlements) and the
@@ -890,7 +909,7 @@ DO $$
 DECLARE role text;
 BEGIN
     FOREACH role IN ARRAY ARRAY['rooms_feeds', 'rooms_worker', 'rooms_custody', 'rooms_bot',
-                                'rooms_gateway', 'rooms_auditor'] LOOP
+                                'rooms_gateway', 'rooms_auditor', 'rooms_recorder'] LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = role);
         BEGIN
             EXECUTE format('CREATE ROLE %I LOGIN', role);
@@ -1161,3 +1180,8 @@ CREATE POLICY cursors_of_custody ON cursors TO rooms_custody USING (name <> 'not
 GRANT SELECT ON deposits TO rooms_worker;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON signing_requests TO rooms_custody;
+
+-- recorder: writes down what came, and decides nothing.
+GRANT SELECT ON feeds, feed_seconds, segments TO rooms_recorder;
+GRANT INSERT, DELETE ON segments TO rooms_recorder;
+GRANT SELECT ON segments TO rooms_worker;

@@ -252,7 +252,7 @@ class Pricing:
         appended_at = round(message.timestamp * 1000)
         follower: _Follower | None = None
         try:
-            name, heard, ticks = _read(message.key, event.value, appended_at)
+            name, heard, ticks = read_message(message.key, event.value, appended_at)
             follower = await self._follower(place, name)
             await self._handle(place, follower, message.offset, appended_at, heard, ticks)
         except Impossible as reason:
@@ -560,10 +560,10 @@ def attach_prices(app: App, deps: PriceDeps) -> Pricing:
     return pricing
 
 
-def _read(
+def read_message(
     key: bytes | None, payload: bytes | None, appended_at: int
 ) -> tuple[str, messages.Heard, Sequence[Tick]]:
-    """Read a message whole before anything of it is applied.
+    """Read a message of `ticks` whole before anything of it is applied.
 
     Raises:
         Impossible: when it can never be applied.

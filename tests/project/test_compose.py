@@ -21,7 +21,8 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 STACK = Stack(folder=ROOT / ".rooms", ports=Ports(*range(11)), venues=SANDBOX)
-PROCESSES = {"feeds", "worker", "custody", "bot", "gateway", "auditor"}
+PROCESSES = {"feeds", "worker", "custody", "bot", "gateway", "auditor", "recorder"}
+COMMAND = {"recorder": "record"}
 SECRET = {
     f"{PREFIX}{name}"
     for name in ("DATABASE_URL", "KEYSTORE_PASSPHRASE", "TELEGRAM_TOKEN", "SOLANA_URLS")
@@ -46,8 +47,8 @@ def test_every_process_of_the_product_is_there() -> None:
 @ours
 def test_a_service_runs_the_command_of_its_name(name: str) -> None:
     known = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
-    assert OURS[name]["command"] == [name]
-    assert name in known
+    assert OURS[name]["command"] == [COMMAND.get(name, name)]
+    assert OURS[name]["command"][0] in known
 
 
 @ours
@@ -74,7 +75,8 @@ def test_each_process_is_handed_only_its_own_secrets() -> None:
         "auditor": {"chain.env"},
         "bot": {"bot.env"},
     }
-    assert [name for name in OURS if "volumes" in OURS[name]] == ["custody", "auditor", "doctor"]
+    holding = [name for name in OURS if "volumes" in OURS[name]]
+    assert holding == ["custody", "auditor", "recorder", "doctor"]
     assert [name for name, service in OURS.items() if "profiles" in service] == ["doctor"]
 
 

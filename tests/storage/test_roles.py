@@ -36,6 +36,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "plans": ALL,
         "rooms": ALL,
         "set_aside": ALL,
+        "segments": frozenset({"newest", "between"}),
         "settlements": ALL,
         "withdrawals": ALL,
     },
@@ -77,6 +78,11 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "events": ALL,
         "flags": frozenset({"known"}),
         "health": ALL,
+    },
+    "rooms_recorder": {
+        "feed_seconds": frozenset({"memory_at", "between", "newest", "warm"}),
+        "feeds": frozenset({"all", "named"}),
+        "segments": ALL,
     },
 }
 NOUNS: Final = sorted(
@@ -255,6 +261,14 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         " fee_payer, memo) VALUES ('s', '', 1, 1, 'f', 'm')",
         "wake a stage": "SELECT wake_up('bets')",
         "forget a breach": "DELETE FROM acts",
+    },
+    "rooms_recorder": {
+        "read a person": "SELECT FROM users",
+        "read a bet": "SELECT FROM bets",
+        "write a second": "UPDATE feed_seconds SET last = 1",
+        "change what was recorded": "UPDATE segments SET hash = 'mine'",
+        "tell an event": "INSERT INTO outbox (topic, key, payload) VALUES ('events', '1', '{}')",
+        "wake a stage": "SELECT wake_up('bets')",
     },
 }
 REFUSED: Final = (asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError)
