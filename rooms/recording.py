@@ -18,7 +18,7 @@ from rooms.canonical import canonical, content_hash
 from rooms.refusal import Impossible, must
 from rooms.units import UnixMs
 
-FORM: Final = "rooms segment 1"
+FORM: Final = "rooms-segment/1"
 MINUTE_MS: Final = 60_000
 
 
