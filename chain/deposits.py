@@ -17,7 +17,8 @@ from enum import IntEnum
 from functools import partial
 from itertools import groupby
 
-from chain.providers import AGREEING_MIN, Providers
+from chain.health import AGREEING_MIN
+from chain.providers import Providers
 from chain.reading import LandedTransaction
 from chain.rpc import ACCOUNTS_MAX, SIGNATURES_MAX, ListedSignature, Rpc
 from chain.settings import DepositSettings

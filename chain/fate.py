@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from chain.providers import AGREEING_MIN, Providers
+from chain.health import AGREEING_MIN
+from chain.providers import Providers, Said
 from chain.reading import LandedTransaction
 from chain.rpc import STATUSES_MAX, Commitment, HeightAt, Rpc, SignatureStatus
 from chain.trouble import NotKnown
@@ -162,12 +163,30 @@ async def ask_fates(providers: Providers, asked: Sequence[Asked]) -> dict[Signat
         said, failed = await providers.each(partial(read_statuses, some))
         async with asyncio.TaskGroup() as group:
             for each in some:
+                _compare(providers, said, each.signature)
                 verdict = fate(each, [answers.answer[each.signature] for answers in said])
                 if verdict.fate is Fate.UNKNOWN and failed:
                     why = "; ".join((verdict.why, *(str(trouble) for trouble in failed)))
                     verdict = Verdict(Fate.UNKNOWN, why)
                 group.create_task(tell(each, verdict))
     return fates
+
+
+def _compare(
+    providers: Providers, said: Sequence[Said[dict[Signature, Reading]]], signature: Signature
+) -> None:
+    """Have it remembered who places a transaction in another block than two others do.
+
+    Not to know it is no contradiction: whoever lags does not.
+    """
+    statuses = [(answers.provider, answers.answer[signature].status) for answers in said]
+    providers.compare(
+        [
+            Said(provider, (status.slot, status.error))
+            for provider, status in statuses
+            if status is not None and status.commitment == "finalized"
+        ]
+    )
 
 
 async def read_statuses(asked: Sequence[Asked], rpc: Rpc) -> dict[Signature, Reading]:

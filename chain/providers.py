@@ -2,25 +2,33 @@
 
 In        a question as a function of one `Rpc`.
 Out       what all that answered agree on; each one's answer with its failure; or the first answer.
-Promises  `agreed` needs two answers and no other opinion; anything less is `Disagreement`.
+Promises  `agreed` needs two answers and no other opinion; anything less is `Disagreement`. Who
+          fails, lags or contradicts two others is left out for a while, down to two.
 Why       a read that decides money is never one provider's word.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from chain.health import AGREEING_MIN, Health, HealthSettings, Standing
 from chain.rpc import Relay, Rpc
 from chain.settings import ChainSettings
-from chain.trouble import Disagreement, Garbled, NotKnown, UnknownVersion
+from chain.trouble import (
+    Disagreement,
+    Garbled,
+    NotKnown,
+    RateLimited,
+    UnknownVersion,
+    Unreachable,
+)
 from rooms.units import Slot, UnixMs
 
 Answer = TypeVar("Answer")
-
-AGREEING_MIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +47,26 @@ class FinalMoment:
     at: UnixMs
 
 
+def steady_ms() -> int:
+    """Read a clock that only measures how long something took."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class Providers:
     """All providers we have, at least two. Use as ``async with Providers.of(settings)``."""
 
-    def __init__(self, rpcs: Sequence[Rpc]) -> None:
+    def __init__(
+        self,
+        rpcs: Sequence[Rpc],
+        health: HealthSettings = HealthSettings(),  # noqa: B008 (frozen)
+        clock_ms: Callable[[], int] = steady_ms,
+    ) -> None:
         names = {rpc.name for rpc in rpcs}
         if len(names) < AGREEING_MIN or len(names) != len(rpcs):
             raise ValueError("the chain is read through at least two providers of different names")
         self._rpcs = tuple(rpcs)
+        self._health = Health([rpc.name for rpc in rpcs], health)
+        self._clock_ms = clock_ms
         self._open = AsyncExitStack()
 
     @classmethod
@@ -72,21 +92,26 @@ class Providers:
     async def each(
         self, ask: Callable[[Rpc], Awaitable[Answer]]
     ) -> tuple[tuple[Said[Answer], ...], tuple[NotKnown, ...]]:
-        """Ask all at once; give the answers in the providers' order, and the failures.
+        """Ask all that are fit at once; give answers in the providers' order, and the failures.
 
         Raises:
             UnknownVersion: when any of them met a transaction that we cannot read.
         """
-        said: list[Said[Answer] | NotKnown | UnknownVersion | None] = [None] * len(self._rpcs)
+        return await self._each(ask, self._fit())
+
+    async def _each(
+        self, ask: Callable[[Rpc], Awaitable[Answer]], rpcs: Sequence[Rpc]
+    ) -> tuple[tuple[Said[Answer], ...], tuple[NotKnown, ...]]:
+        said: list[Said[Answer] | NotKnown | UnknownVersion | None] = [None] * len(rpcs)
 
         async def one(place: int, rpc: Rpc) -> None:
             try:
-                said[place] = Said(rpc.name, await ask(rpc))
+                said[place] = Said(rpc.name, await self._asked(rpc, ask))
             except (NotKnown, UnknownVersion) as trouble:
                 said[place] = trouble
 
         async with asyncio.TaskGroup() as group:
-            for place, rpc in enumerate(self._rpcs):
+            for place, rpc in enumerate(rpcs):
                 group.create_task(one(place, rpc))
         for each in said:
             if isinstance(each, UnknownVersion):
@@ -95,6 +120,28 @@ class Providers:
             tuple(each for each in said if isinstance(each, Said)),
             tuple(each for each in said if isinstance(each, NotKnown)),
         )
+
+    async def _asked(self, rpc: Rpc, ask: Callable[[Rpc], Awaitable[Answer]]) -> Answer:
+        """Ask one, and remember how it went."""
+        began = self._clock_ms()
+        try:
+            answer = await ask(rpc)
+        except (Unreachable, RateLimited, Garbled) as trouble:
+            self._health.note_trouble(rpc.name, self._clock_ms(), str(trouble))
+            raise
+        self._health.note_answer(rpc.name, self._clock_ms() - began)
+        return answer
+
+    def _fit(self) -> tuple[Rpc, ...]:
+        fit = self._health.fit(self._clock_ms())
+        return tuple(rpc for rpc in self._rpcs if rpc.name in fit)
+
+    async def examine(self) -> tuple[Standing, ...]:
+        """Ask every provider how far it is, also those left out, and say how each stands."""
+        said, _ = await self._each(lambda rpc: rpc.slot("confirmed"), self._rpcs)
+        for each in said:
+            self._health.note_slot(each.provider, each.answer)
+        return self._health.standings(self._clock_ms())
 
     async def agreed(self, ask: Callable[[Rpc], Awaitable[Answer]]) -> Answer:
         """Ask all and give the one answer that at least two gave and none contradicted.
@@ -106,10 +153,20 @@ class Providers:
         if len(said) < AGREEING_MIN:
             raise Disagreement(f"{len(said)} of {len(self._rpcs)} providers answered{_why(failed)}")
         if any(each.answer != said[0].answer for each in said):
+            self.compare(said)
             raise Disagreement(
                 f"{' and '.join(each.provider for each in said)} answered differently"
             )
         return said[0].answer
+
+    def compare(self, said: Sequence[Said[Answer]]) -> None:
+        """Note who is alone against at least two that agree about something that cannot differ."""
+        for each in said:
+            others = [other.answer for other in said if other is not each]
+            if len(others) < AGREEING_MIN or any(other != others[0] for other in others):
+                continue
+            if each.answer != others[0]:
+                self._health.note_contradiction(each.provider, self._clock_ms())
 
     async def first(self, ask: Callable[[Rpc], Awaitable[Answer]]) -> Answer:
         """Ask one after the other until one answers; for reads that decide no money.
@@ -118,9 +175,9 @@ class Providers:
             Disagreement: when none answered.
         """
         failed: list[NotKnown] = []
-        for rpc in self._rpcs:
+        for rpc in self._fit():
             try:
-                return await ask(rpc)
+                return await self._asked(rpc, ask)
             except NotKnown as trouble:
                 failed.append(trouble)
         raise Disagreement(f"no provider answered{_why(failed)}")

@@ -211,8 +211,11 @@ class Rpc:
             return Relay(self.name, f"{self.name} gave our transaction another name")
         return Relay(self.name, None)
 
-    async def simulate(self, raw: bytes) -> Simulation:
+    async def simulate(self, raw: bytes, context_slot: Slot) -> Simulation:
         """Ask what a transaction would do, on the newest confirmed state.
+
+        ``context_slot`` is its blockhash's: a node that is not there yet says so, and does not
+        call the blockhash unknown.
 
         The provider gets it without its signatures: what it does not have it cannot send on.
         """
@@ -220,7 +223,12 @@ class Rpc:
             "simulateTransaction",
             [
                 _base64(without_signatures(raw)),
-                {"encoding": "base64", "commitment": "confirmed", "sigVerify": False},
+                {
+                    "encoding": "base64",
+                    "commitment": "confirmed",
+                    "sigVerify": False,
+                    "minContextSlot": context_slot,
+                },
             ],
             wire.AtSlot[wire.Simulated],
         )

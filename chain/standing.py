@@ -12,7 +12,8 @@ from enum import IntEnum
 from functools import partial
 
 from chain.fate import Asked, Reading, read_statuses
-from chain.providers import AGREEING_MIN, Providers
+from chain.health import AGREEING_MIN
+from chain.providers import Providers
 from chain.rpc import STATUSES_MAX
 from rooms.units import BlockHeight, Signature, Slot
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from chain.deposits import Cursor, Incoming, Stop, sweep
-from chain.providers import AGREEING_MIN, Providers
+from chain.health import AGREEING_MIN
+from chain.providers import Providers
 from chain.rpc import ACCOUNTS_MAX, STATUSES_MAX, Rpc
 from chain.settings import DepositSettings
 from chain.trouble import NotKnown, UnknownVersion

@@ -36,12 +36,14 @@ class Pace:
         fates_ms: asking what became of attempts.
         resend_ms: sending the same bytes again.
         deposits_ms: comparing balances.
+        health_ms: asking each provider how far it is.
     """
 
     work_ms: int = 1_000
     fates_ms: int = 500
     resend_ms: int = 2_000
     deposits_ms: int = 15_000
+    health_ms: int = 10_000
 
 
 async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
@@ -57,11 +59,24 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
         await post_fates(custody)
         await seal_due(custody)
 
+    left_out: set[str] = set()
+
+    async def examine() -> None:
+        standings = await custody.providers.examine()
+        for each in standings:
+            if each.why and each.name not in left_out:
+                log.warning("provider left out", provider=each.name, why=each.why)
+            if not each.why and each.name in left_out:
+                log.info("provider let back", provider=each.name)
+        left_out.clear()
+        left_out.update(each.name for each in standings if each.why)
+
     async with asyncio.TaskGroup() as rounds:
         rounds.create_task(_again(work, pace.work_ms, bell))
         rounds.create_task(_again(fates, pace.fates_ms))
         rounds.create_task(_again(lambda: resend(custody), pace.resend_ms))
         rounds.create_task(_again(lambda: post_deposits(custody), pace.deposits_ms))
+        rounds.create_task(_again(examine, pace.health_ms))
 
 
 async def _again(

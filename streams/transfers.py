@@ -77,7 +77,9 @@ async def send_first(custody: Custody, attempt: LiveAttempt) -> None:
     row decides: it is noted as sent before it is, and only what was never sent can be closed.
     """
     try:
-        simulated = await custody.providers.first(lambda rpc: rpc.simulate(attempt.raw))
+        simulated = await custody.providers.first(
+            lambda rpc: rpc.simulate(attempt.raw, attempt.context_slot)
+        )
     except NotKnown as trouble:
         # Not sent and not closed: the next round asks again with the same bytes.
         log.warning("simulation waits", signature=attempt.signature, why=str(trouble))

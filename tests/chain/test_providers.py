@@ -2,6 +2,7 @@
 
 import pytest
 
+from chain.health import HealthSettings
 from chain.providers import FinalMoment, Providers
 from chain.settings import ChainSettings, Endpoint
 from chain.trouble import Disagreement, UnknownVersion, Unreachable
@@ -84,3 +85,31 @@ async def test_sending_goes_to_all_and_says_what_each_did() -> None:
         ("one", "one is gone"),
         ("other", "other is gone"),
     ]
+
+
+async def test_a_third_that_keeps_contradicting_is_left_out_and_let_back() -> None:
+    nodes = [Node(name, World()) for name in ("one", "other", "third")]
+    now = 0
+    async with Providers(nodes, HealthSettings(rest_ms=50), lambda: now) as providers:
+        nodes[2].behind = 1
+        for _ in range(3):
+            with pytest.raises(Disagreement):
+                await providers.agreed(lambda rpc: rpc.slot("processed"))
+        assert await providers.agreed(lambda rpc: rpc.slot("processed")) == 1_000
+        assert [each.name for each in await providers.examine() if each.why] == ["third"]
+        now, nodes[2].behind = 50, 0
+        assert await providers.agreed(lambda rpc: rpc.slot("processed")) == 1_000
+        assert [each.name for each in await providers.examine() if each.why] == []
+
+
+async def test_one_that_lags_is_left_out_until_it_has_caught_up() -> None:
+    nodes = [Node(name, World()) for name in ("one", "other", "third")]
+    async with Providers(nodes) as providers:
+        nodes[0].behind = 100
+        assert await providers.first(lambda rpc: rpc.slot("confirmed")) == 1_000 - 100 - 1
+        standings = await providers.examine()
+        assert [each.why for each in standings] == ["100 slots behind", "", ""]
+        assert await providers.first(lambda rpc: rpc.slot("confirmed")) == 1_000 - 1
+        nodes[0].behind = 0
+        await providers.examine()
+        assert len((await providers.each(lambda rpc: rpc.slot("confirmed")))[0]) == 3

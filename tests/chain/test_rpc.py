@@ -256,7 +256,7 @@ ANA = address(keypair(11).pubkey())
         (lambda rpc: rpc.rent_minimum(), None),
         (lambda rpc: rpc.transaction(SIGNATURE), []),
         (
-            lambda rpc: rpc.simulate(bytes(VersionedTransaction.default())),
+            lambda rpc: rpc.simulate(bytes(VersionedTransaction.default()), Slot(5)),
             {"context": {"slot": 1}, "value": None},
         ),
         (lambda rpc: rpc.block_time(Slot(1)), 10**13),

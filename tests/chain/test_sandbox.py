@@ -76,7 +76,9 @@ def asked(signed: SignedTransaction) -> Asked:
 async def test_sixty_winners_are_paid_in_one_transaction_and_it_becomes_final(town: Town) -> None:
     winners = [address(keypair(100 + number).pubkey()) for number in range(60)]
     signed = await town.sign(town.batch(winners))
-    simulated = await town.providers.first(lambda rpc: rpc.simulate(signed.raw))
+    simulated = await town.providers.first(
+        lambda rpc: rpc.simulate(signed.raw, signed.context_slot)
+    )
     assert simulated.error is None
     assert simulated.compute_units is not None
     assert (await ask_fate(town.providers, asked(signed))).fate is Fate.UNKNOWN

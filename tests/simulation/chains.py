@@ -191,7 +191,7 @@ class Solana:
             rpc = Rpc(Endpoint(node.node.name, "http://127.0.0.1"), RpcSettings())
             rpc._http = Wire(node, life, self.turns, self.weather)  # type: ignore[assignment]
             rpcs.append(rpc)
-        return Providers(rpcs)
+        return Providers(rpcs, clock_ms=lambda: int(self.turns.now_s * 1000))
 
 
 def solana(settings: SolanaSettings, turns: Turns, weather: Weather, off_ms: int) -> Solana:
