@@ -39,6 +39,7 @@ class Rule(StrEnum):
     DIFFERENCE = "difference"
     STRANGER = "stranger"
     AUDIT_LOG = "audit-log"
+    PLANNED_OTHERWISE = "planned-otherwise"
 
 
 _SENTENCES: Mapping[Rule, str] = {

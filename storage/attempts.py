@@ -48,8 +48,9 @@ class PlannedTransfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueTransfer:
-    """A planned transfer with what its memo says."""
+    """A planned transfer, the key of what it is, and what its memo says."""
 
+    key: str
     transfer: PlannedTransfer
     side: Side | None
     outcome: Outcome | None
@@ -92,6 +93,7 @@ async def due(connection: Connection, limit: int) -> list[DueTransfer]:
     """Return planned transfers, the nearest cut first."""
     return [
         DueTransfer(
+            key=row["key"],
             transfer=_planned(row),
             side=Side(row["side"]) if row["side"] else None,
             outcome=Outcome(row["settled_outcome"]) if row["settled_outcome"] else None,

@@ -15,6 +15,9 @@ WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
       SELECT FROM deposits d
       WHERE d.owner = 'available:' || t.user_id AND d.final_at IS NULL AND d.undone_at IS NULL
         AND d.seen_at <= t.planned_at))
+  -- What was once planned otherwise than its rows say waits for a person.
+  AND NOT EXISTS (SELECT FROM set_aside
+                  WHERE origin IN ('signing/room:' || t.room_id, 'signing/' || t.key))
 ORDER BY t.due_at, t.id
 LIMIT $1;
 

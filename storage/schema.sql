@@ -866,7 +866,8 @@ CREATE FUNCTION report_breach(breach text, rule text, what text) RETURNS boolean
     AS $$
     BEGIN
         INSERT INTO acts (key, kind, subject, reason, who)
-        VALUES (breach, 'breach', rule, what, 'auditor')
+        VALUES (breach, 'breach', rule, what,
+                CASE session_user WHEN 'rooms_custody' THEN 'custody' ELSE 'auditor' END)
         ON CONFLICT (key) DO NOTHING;
         IF NOT FOUND THEN
             RETURN false;
@@ -1169,6 +1170,10 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO rooms_auditor;
 GRANT INSERT ON audit_log TO rooms_auditor;
 GRANT EXECUTE ON FUNCTION report_breach TO rooms_auditor;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO rooms_auditor;
+
+-- Custody divides again before it signs, and pauses everything when a plan is otherwise.
+GRANT EXECUTE ON FUNCTION report_breach TO rooms_custody;
+GRANT SELECT ON crossings TO rooms_custody;
 
 -- How far each reader has come is its own: custody cannot make the bot forget, nor the bot custody.
 ALTER TABLE cursors ENABLE ROW LEVEL SECURITY;

@@ -47,8 +47,11 @@ class Divided:
 async def claim(connection: Connection, limit: int) -> list[Decided]:
     """Claim decided and sealed rooms, the seal that has waited longest first."""
     rooms = [kept(row) for row in await connection.fetch(SQL["claim"], limit)]
-    if not rooms:
-        return []
+    return await decided(connection, rooms) if rooms else []
+
+
+async def decided(connection: Connection, rooms: Sequence[KeptRoom]) -> list[Decided]:
+    """Return rooms with all that their settlements follow from."""
     ids = [room.rule.id for room in rooms]
     stakes: dict[int, list[Stake]] = {room: [] for room in ids}
     addresses: dict[int, dict[int, Address]] = {room: {} for room in ids}

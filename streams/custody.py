@@ -5,7 +5,7 @@ Promises  the signer's path to an address follows from whose it is, never from a
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chain.providers import Providers
 from chain.settings import DepositSettings, FeeSettings
@@ -29,6 +29,7 @@ class Custody:
         fence: raises in the transaction that writes a signing down when another custody may be
             at work by now; one that is alone by itself needs none.
         epoch: the lease's number, written down with each signing; PostgreSQL refuses an old one.
+        divisions: rooms whose pool was divided again, and what each of their transfers must move.
     """
 
     connections: Connections
@@ -41,6 +42,7 @@ class Custody:
     transfers_max: int
     fence: Callable[[Connection], Awaitable[None]] = _alone
     epoch: int = 0
+    divisions: dict[int, Mapping[str, Lamports]] = field(default_factory=dict)
 
 
 def path_of(owner: OwnAddress) -> KeyPath:

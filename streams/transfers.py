@@ -2,8 +2,9 @@
 
 In        planned transfers, nearest cut first; what lies under each address; a fresh blockhash.
 Out       attempts, committed with their bytes; the same bytes to every provider, again and again.
-Promises  nothing is sent that is not committed; nothing is signed anew while an attempt is live;
-          the operator's rent minimum goes under every address of ours that a transaction touches.
+Promises  nothing is signed that does not follow from the rows anew; nothing is sent that is not
+          committed; nothing is signed anew while an attempt is live; the operator's rent minimum
+          goes under every address of ours that a transaction touches.
 Why       a signing whose bytes are lost can still land: only what is written down can be judged.
 """
 
@@ -23,6 +24,7 @@ from storage.connections import Connection, transaction
 from storage.flags import Flag
 from streams import releases
 from streams.custody import Custody, paths_of
+from streams.divisions import are_as_planned
 
 log = structlog.get_logger()
 
@@ -131,6 +133,8 @@ async def _sign(
     rent_minimum: Lamports,
 ) -> LiveAttempt | None:
     fee_payer = custody.operator.fee_payer
+    if not await are_as_planned(custody, together):
+        return None
     async with custody.connections.acquire() as connection:
         await custody.fence(connection)
         named = sorted({address for each in together for address in _named(each)})

@@ -43,8 +43,11 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     "rooms_custody": {
         "addresses": ALL,
         "attempts": ALL,
+        "audit": frozenset({"report"}),
         "deposits": ALL,
+        "divisions": ALL,
         "flags": frozenset({"is_open"}),
+        "settlements": frozenset({"stakes", "crossings"}),
         "leases": frozenset({"begin_epoch"}),
         "ledger": frozenset({"posted", "balances"}),
         "outbox": frozenset({"tell", "wake", "write", "notify"}),
