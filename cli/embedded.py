@@ -156,6 +156,7 @@ class Stack:
             "RECORDINGS": str(self.folder / "recordings"),
             "AUDIT_HEAD": str(self.folder / "audit-head"),
             "KEYSTORE_PASSPHRASE": self._secret("passphrase", _new_passphrase),
+            "PUSH_PORT": str(self.ports.push),
             "GATEWAY_PORT": str(self.ports.gateway),
             "STANDING_FEEDS": json.dumps(["SOL/USD", "BTC/USD", "ETH/USD"]),
             **RELAXED,

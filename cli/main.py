@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cli import sandbox, turnkey
+from cli import pushing, sandbox, turnkey
 from cli.logs import set_up_logs
 from cli.ports import BASE, Ports
 from cli.running import run_until_told
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(turnkey.app, name="turnkey")
+app.add_typer(pushing.app, name="push")
 
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
 What = Annotated[str, typer.Argument(help="bets, rooms, withdrawals, signing or all")]
@@ -48,7 +49,7 @@ Turnkey = Annotated[
 def up(
     data: Folder = Path(".rooms"),
     ports: Annotated[
-        int, typer.Option(help="The first of the ports that are used.", min=1_024, max=65_525)
+        int, typer.Option(help="The first of the ports that are used.", min=1_024, max=65_523)
     ] = BASE,
     venues: Annotated[
         str, typer.Option(help="Where prices come from: auto, public or sandbox.")

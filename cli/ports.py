@@ -36,6 +36,7 @@ class Ports:
     venues: int
     venues_control: int
     turnkey: int
+    push: int
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":

@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     recording_days: int = Field(default=30, ge=0)
     """For how many days; 0 keeps all."""
 
+    push_host: str = "127.0.0.1"
+    push_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Where the feeds process takes values that are signed and sent in; nowhere unless set."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8701, ge=1, le=65_535)
 

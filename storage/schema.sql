@@ -834,7 +834,7 @@ CREATE FUNCTION flag_is_open(flag text) RETURNS boolean
 CREATE TABLE acts (                             -- what was done to the installation
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text UNIQUE,                            -- of a breach: it pauses once
-    kind text NOT NULL CHECK (kind IN ('pause', 'resume', 'migrate', 'breach')),
+    kind text NOT NULL CHECK (kind IN ('pause', 'resume', 'migrate', 'breach', 'push')),
     subject text NOT NULL,                      -- the flag, the migration, the rule
     reason text NOT NULL CHECK (reason <> ''),
     who text NOT NULL,

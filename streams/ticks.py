@@ -12,6 +12,7 @@ Promises  ticks of a source keep their order; a message's time never goes back i
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -31,6 +32,7 @@ from streams.feeds.conversion import Conversion, symbol_of
 from streams.feeds.socket import Listener
 from streams.feeds.sources import SOURCES
 from streams.feeds.venue import DOLLAR, SymbolOf
+from streams.pushes import Pushes, listening, serve
 from streams.topics import TICKS
 
 BEAT_MS: Final = 250
@@ -140,11 +142,13 @@ class FeedsSettings:
         urls: source to its address; one that is not named is heard at its public address.
         keys: source to its API key; one that wants a key and has none is off.
         sources: only these are heard; None: every one.
+        push_at: host and port at which signed values are taken; None: nowhere.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     sources: frozenset[str] | None = None
+    push_at: tuple[str, int] | None = None
 
 
 class Feeding:
@@ -166,7 +170,7 @@ class Feeding:
                 venue,
                 settings.urls.get(name, venue.default_url),
                 {},
-                self._hear,
+                self.hear,
                 clock=clock,
                 random=random,
                 key=settings.keys.get(name),
@@ -198,7 +202,12 @@ class Feeding:
             listener.update(symbols_of(source, wanted))
         log.info("feeds_wanted", feeds=sorted(names))
 
-    def _hear(self, feed: str, tick: Tick) -> None:
+    def wanted_feed(self, name: str) -> WantedFeed | None:
+        """Return a feed that is wanted now, or None."""
+        return next((feed for feed in self._wanted or () if feed.name == name), None)
+
+    def hear(self, feed: str, tick: Tick) -> None:
+        """Take a tick of a feed, and what is made with it."""
         self._conversion.note(feed, tick)
         for name, told in ((feed, tick), *self._conversion.caps(feed, tick)):
             known = self._batchers.get(name)
@@ -243,6 +252,7 @@ async def run_feeds(
 
     Raises:
         ExceptionGroup: when the broker or the database was away for too long.
+        OSError: when somebody listens where signed values are to be taken.
     """
 
     async def send(feed: str, payload: bytes) -> None:
@@ -253,8 +263,13 @@ async def run_feeds(
         async with connections.acquire() as connection:
             return await feeds.wanted(connection)
 
-    feeding = Feeding(settings, send, clock=clock or SteadyClock(), random=random)
-    async with asyncio.TaskGroup() as tasks:
+    clock = clock or SteadyClock()
+    feeding = Feeding(settings, send, clock=clock, random=random)
+    async with AsyncExitStack() as held, asyncio.TaskGroup() as tasks:
+        if settings.push_at is not None:
+            door = held.enter_context(listening(*settings.push_at))
+            pushes = Pushes(feeding.wanted_feed, feeding.hear, clock)
+            tasks.create_task(serve(pushes, door))
         feeding.want(await again(read_wanted), tasks)
         for listener in feeding.listeners.values():
             tasks.create_task(listener.listen())

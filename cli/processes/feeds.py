@@ -18,6 +18,7 @@ async def run(settings: Settings) -> None:
         await run_feeds(
             FeedsSettings(
                 urls=settings.venue_urls,
+                push_at=(settings.push_host, settings.push_port) if settings.push_port else None,
                 keys={name: key.get_secret_value() for name, key in settings.source_keys.items()},
             ),
             connections=connections,
