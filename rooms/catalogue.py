@@ -55,7 +55,7 @@ USDT = Feed(
         "pyth": "2b89b9dc8fdf9f34709a5b106b472f0f39bb6ca9ce04b0fd7f2e971688e2e53b",
     },
     volatility_bps=Bps(200),
-    guards=Guards(quorum=2, tick_age_ms_max=60_000),
+    guards=Guards(quorum=2, tick_age_ms_max=60_000, dead_ms=600_000, return_ticks=1),
     offered=False,
 )
 """What a dollar coin is in dollars: it trades seldom and moves little."""

@@ -15,7 +15,7 @@ class Kind(StrEnum):
     """Name what happened. Every change of a room's state is one of these."""
 
     ROOM_OPENED = "room.opened"
-    """feed, comparator, move_bps, target, lock_at, cut_at, watch_at, deadline_at, vault."""
+    """feed, comparator, move_bps, target, times, held_ms, is_live, vault."""
     STAKE_LANDED = "stake.landed"
     """room, stake, side, lamports, signature; pool after it: yes, no."""
     ROOM_LOCKED = "room.locked"

@@ -58,6 +58,9 @@ def evidence(
             "gap_ms_max": room.gap_ms_max,
             "protocol_fee_bps": room.protocol_fee_bps,
             "host_fee_bps": room.host_fee_bps,
+            "held_ms": room.held_ms,
+            "is_live": room.is_live,
+            "pool_lamports_max": _text(room.pool_lamports_max),
             "guards": asdict(room.guards),
         },
         "decided_at": decided_at,
@@ -97,5 +100,5 @@ def evidence_hash(bundle: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _text(value: Value | None) -> str | None:
+def _text(value: int | None) -> str | None:
     return None if value is None else str(value)

@@ -7,35 +7,79 @@ Why       the numbers are settings a feed, because a thin token cannot meet a ma
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from rooms.refusal import must
-from rooms.units import Bps
+from rooms.units import BPS_WHOLE, Bps
+
+SOURCES_MIN: Final = 3
+"""A feed with fewer independent sources can be held at a value by one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guards:
-    """Say when an index price counts.
+    """Say when an index price counts; docs/prices.md says why each is as it is.
 
     Attributes:
-        quorum: how many fresh sources must agree.
+        quorum: how many sources that count must agree.
         tick_age_ms_max: an older tick, by either of its times, does not count.
-        tick_ahead_ms_max: a tick whose source time lies further in the future does not count.
-        outlier_bps_max: a tick further from the median is left out.
+        tick_ahead_ms_max: a tick whose source time lies further after its receipt does not count.
+        tick_lag_ms_max: a tick that was on its way for longer does not count.
+        dead_ms: a source that was silent for so long returns only after ``return_ticks`` ticks.
+        outlier_bps_max: a tick further from the median is left out, unless all are scattered:
+        outlier_deviations: what lies within so many median deviations of the median stays in, so
+            that it is dispersion that holds the price; 0 leaves it out all the same.
+        probation_ms: a source that strayed by itself and came back is left out for so long.
+        strays_max: so many strays of a source in half an hour alarm the operator.
+        stuck_ms: a source whose value is unchanged for so long, while two others have moved by
+            ``stuck_bps``, does not count; it has the age of a tick to follow them.
         dispersion_bps_max: sources further apart than this hold the price back.
+        scatter_bps: further apart than this for ``scatter_ms``, they void rooms that are watched.
+        jump_bps: a price further from its own five-minute mean must last ``jump_ms`` to count.
+        jump_bps_max: a price further from that mean than this does not count at all.
+        witness: a source that is never counted, but contradicts; None asks no one.
+        witness_bps_max: a price further from the witness's is held back.
+        witness_age_ms_max: an older word of the witness says nothing.
     """
 
     quorum: int = 3
     tick_age_ms_max: int = 2_000
     tick_ahead_ms_max: int = 250
+    tick_lag_ms_max: int = 1_000
+    dead_ms: int = 10_000
+    return_ticks: int = 10
     outlier_bps_max: Bps = Bps(50)
+    outlier_deviations: int = 4
+    probation_ms: int = 60_000
+    strays_max: int = 4
+    stuck_ms: int = 10_000
+    stuck_bps: Bps = Bps(5)
     dispersion_bps_max: Bps = Bps(100)
+    scatter_bps: Bps = Bps(200)
+    scatter_ms: int = 3_000
+    jump_bps: Bps = Bps(500)
+    jump_ms: int = 3_000
+    jump_bps_max: Bps = Bps(1_000)
+    witness: str | None = "pyth"
+    witness_bps_max: Bps = Bps(50)
+    witness_age_ms_max: int = 10_000
 
     def __post_init__(self) -> None:
         must(self.quorum >= 1, "a quorum is at least one source")
         must(self.tick_age_ms_max > 0, "a tick may have some age")
         must(self.tick_ahead_ms_max >= 0, "a clock may be ahead, not behind, by this")
-        must(0 < self.outlier_bps_max < 10_000, "an outlier is a part of the median away")
-        must(0 < self.dispersion_bps_max < 10_000, "dispersion is a part of the median")
+        must(self.tick_lag_ms_max > 0, "a tick may be on its way for a while")
+        must(self.dead_ms >= self.tick_age_ms_max, "a source whose tick is fresh is not dead")
+        must(self.return_ticks >= 1, "a source returns by saying something")
+        must(0 < self.outlier_bps_max < BPS_WHOLE, "an outlier is a part of the median away")
+        must(self.outlier_deviations >= 0, "deviations are counted")
+        must(0 < self.dispersion_bps_max < BPS_WHOLE, "dispersion is a part of the median")
+        must(self.dispersion_bps_max <= self.scatter_bps, "what voids is held back before")
+        must(0 < self.jump_bps <= self.jump_bps_max, "a jump is held before it is refused")
+        must(
+            min(self.dead_ms, self.probation_ms, self.stuck_ms, self.scatter_ms, self.jump_ms) > 0,
+            "every wait is some time",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +109,13 @@ class Feed:
     liquidity: str | None = None
     meaning: str = ""
     offered: bool = True
+
+    @property
+    def is_thin(self) -> bool:
+        """Say whether one purse may move its price: few sources, or a market that is measured."""
+        independent = sum(source != self.guards.witness for source in self.symbols)
+        has_few = self.guards.quorum < SOURCES_MIN and independent < SOURCES_MIN
+        return has_few or self.liquidity is not None
 
     def __post_init__(self) -> None:
         must(0 < len(self.name) <= 64, "a feed has a name of at most 64 characters")

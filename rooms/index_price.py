@@ -1,14 +1,15 @@
 """Index price: the value that we stand behind at a moment, with the ticks it was made from.
 
-In        the newest tick of each source, the moment, the feed's guards.
+In        ticks of the sources that count, and of those that do not with the reason; the guards.
 Out       an `IndexPrice` with its evidence, or a `Silence` with its reason.
 Promises  fewer sources give silence, never a guess; the value is one that a source really said.
 Why       with an even count an average would invent a price that nobody gave: the lower median.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from rooms.feed import Guards
 from rooms.tick import Tick
@@ -20,18 +21,32 @@ class LeftOut(StrEnum):
 
     STALE = "stale"
     AHEAD = "ahead"
+    LATE = "late"
+    """It was on its way for too long: one of the clocks, or the way, is not to be trusted."""
     OUTLIER = "outlier"
+    STUCK = "stuck"
+    """It says the same while others move."""
+    RETURNING = "returning"
+    """It was silent for long and has said too little since."""
+    PROBATION = "probation"
+    """It strayed by itself a short while ago."""
+    WITNESS = "witness"
+    """It is asked for its opinion only."""
 
 
 class Reason(StrEnum):
     """Say why there is no index price."""
 
     TOO_FEW = "too_few"
-    """Fewer fresh sources than the quorum."""
+    """Fewer sources that count than the quorum."""
     DISAGREE = "disagree"
-    """Enough fresh sources, but fewer than the quorum near their median."""
+    """Enough sources, but fewer than the quorum near their median."""
     TOO_WIDE = "too_wide"
-    """The sources that count lie too far apart."""
+    """The sources that agree lie too far apart."""
+    JUMP = "jump"
+    """The price is so far from where it was that it has to last first."""
+    CONTRADICTED = "contradicted"
+    """The witness says something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +55,24 @@ class IndexPrice:
 
     Attributes:
         ticks: those that counted, ordered by value, then source.
-        left_out: source and reason of those that did not, ordered by source.
+        left_out: tick and reason of every other source, ordered by source.
     """
 
     value: Value
     at: UnixMs
     ticks: tuple[Tick, ...]
-    left_out: tuple[tuple[str, LeftOut], ...]
+    left_out: tuple[tuple[Tick, LeftOut], ...]
+
+    @property
+    def source_at(self) -> UnixMs:
+        """Return the earliest source time in it."""
+        return min(tick.source_at for tick in self.ticks)
+
+    @property
+    def known(self) -> int:
+        """Return how many sources have ever spoken; a witness is none."""
+        asked = sum(why is LeftOut.WITNESS for _, why in self.left_out)
+        return len(self.ticks) + len(self.left_out) - asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,41 +91,151 @@ class Silence:
     quorum: int
 
 
-def index_price(newest: Iterable[Tick], at: UnixMs, guards: Guards) -> IndexPrice | Silence:
-    """Take the lower median of the fresh ticks that agree, if there are enough of them.
+Quote = tuple[Value, str]
+"""What a source says now, and its name: so they are sorted by value, then source."""
 
-    ``newest`` holds at most one tick a source; its order does not matter.
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What sources that count say together.
+
+    Attributes:
+        value: the lower median of those that agree; None in a silence.
+        reason: why there is none.
+        low, high: of the quotes in order, the first that agrees and the first after that does not.
+        middle: the lower median of all quotes; None when there are too few.
     """
-    fresh: list[Tick] = []
-    left_out: list[tuple[str, LeftOut]] = []
+
+    value: Value | None
+    reason: Reason | None
+    low: int
+    high: int
+    middle: Value | None
+
+
+TOO_FEW: Final = Verdict(None, Reason.TOO_FEW, 0, 0, None)
+
+
+def judge(quotes: Sequence[Quote], guards: Guards) -> Verdict:
+    """Take the lower median of the quotes that agree, if there are enough of them.
+
+    Args:
+        quotes: one a source, in order.
+        guards: the feed's.
+    """
+    count = len(quotes)
+    if count < guards.quorum:
+        return TOO_FEW
+    middle = quotes[(count - 1) // 2][0]
+    low, high, band = 0, count, middle * guards.outlier_bps_max
+    if (middle - quotes[0][0]) * BPS_WHOLE > band or (quotes[-1][0] - middle) * BPS_WHOLE > band:
+        band = max(band, guards.outlier_deviations * BPS_WHOLE * _deviation(quotes, middle))
+        while (middle - quotes[low][0]) * BPS_WHOLE > band:
+            low += 1
+        while (quotes[high - 1][0] - middle) * BPS_WHOLE > band:
+            high -= 1
+        if high - low < guards.quorum:
+            return Verdict(None, Reason.DISAGREE, low, high, middle)
+    value = quotes[low + (high - low - 1) // 2][0]
+    if (quotes[high - 1][0] - quotes[low][0]) * BPS_WHOLE > value * guards.dispersion_bps_max:
+        return Verdict(None, Reason.TOO_WIDE, low, high, middle)
+    return Verdict(value, None, low, high, middle)
+
+
+def is_scattered(quotes: Sequence[Quote], verdict: Verdict, guards: Guards) -> bool:
+    """Say whether sources are held back and lie so far apart that a watched room is void."""
+    if verdict.middle is None or verdict.reason is None:
+        return False
+    return (quotes[-1][0] - quotes[0][0]) * BPS_WHOLE > verdict.middle * guards.scatter_bps
+
+
+def left_out_alone(tick: Tick, at: UnixMs, guards: Guards) -> LeftOut | None:
+    """Say why a tick does not count at a moment, whatever the others say; None when it does."""
+    if tick.source == guards.witness:
+        return LeftOut.WITNESS
+    if tick.source_at > tick.at + guards.tick_ahead_ms_max:
+        return LeftOut.AHEAD
+    if at > stale_after(tick, guards):
+        return LeftOut.STALE
+    if tick.at - tick.source_at > guards.tick_lag_ms_max:
+        return LeftOut.LATE
+    return None
+
+
+def stale_after(tick: Tick, guards: Guards) -> int:
+    """Return the last moment at which a tick is fresh."""
+    return min(tick.source_at, tick.at) + guards.tick_age_ms_max
+
+
+def contradicts(witness: Tick | None, value: Value, at: UnixMs, guards: Guards) -> bool:
+    """Say whether the witness was heard lately and says something else."""
+    return (
+        witness is not None
+        and at - min(witness.source_at, witness.at) <= guards.witness_age_ms_max
+        and abs(value - witness.value) * BPS_WHOLE > witness.value * guards.witness_bps_max
+    )
+
+
+def index_price(
+    newest: Iterable[Tick],
+    at: UnixMs,
+    guards: Guards,
+    barred: Mapping[str, LeftOut] | None = None,
+) -> IndexPrice | Silence:
+    """Judge ticks at a moment from nothing but themselves.
+
+    What a source did before is not in its tick: ``barred`` names those left out for it. A price
+    that has jumped is not held here either.
+
+    Args:
+        newest: at most one tick a source, in any order.
+        at: the moment.
+        guards: the feed's.
+        barred: sources left out for what they did before, with the reason.
+    """
+    left_out: list[tuple[Tick, LeftOut]] = []
+    counted: dict[str, Tick] = {}
+    witness: Tick | None = None
+    known = 0
     for tick in newest:
-        if tick.source_at > at + guards.tick_ahead_ms_max:
-            left_out.append((tick.source, LeftOut.AHEAD))
-        elif at - min(tick.source_at, tick.at) > guards.tick_age_ms_max:
-            left_out.append((tick.source, LeftOut.STALE))
+        why = left_out_alone(tick, at, guards) or (barred or {}).get(tick.source)
+        if why is LeftOut.WITNESS:
+            witness = tick
         else:
-            fresh.append(tick)
-    known = len(fresh) + len(left_out)
-    if len(fresh) < guards.quorum:
-        return Silence(Reason.TOO_FEW, at, len(fresh), known, guards.quorum)
-
-    fresh.sort(key=lambda tick: (tick.value, tick.source))
-    middle = _lower_median(fresh).value
-    agreeing: list[Tick] = []
-    for tick in fresh:
-        if abs(tick.value - middle) * BPS_WHOLE > middle * guards.outlier_bps_max:
-            left_out.append((tick.source, LeftOut.OUTLIER))
+            known += 1
+        if why is None:
+            counted[tick.source] = tick
         else:
-            agreeing.append(tick)
-    if len(agreeing) < guards.quorum:
-        return Silence(Reason.DISAGREE, at, len(agreeing), known, guards.quorum)
+            left_out.append((tick, why))
+    quotes = sorted((tick.value, source) for source, tick in counted.items())
+    verdict = judge(quotes, guards)
+    if verdict.value is None:
+        assert verdict.reason is not None, "there is a value or a reason"
+        agreeing = len(quotes) if verdict.middle is None else verdict.high - verdict.low
+        return Silence(verdict.reason, at, agreeing, known, guards.quorum)
+    if contradicts(witness, verdict.value, at, guards):
+        agreeing = verdict.high - verdict.low
+        return Silence(Reason.CONTRADICTED, at, agreeing, known, guards.quorum)
+    return assembled(verdict, quotes, counted, left_out, at)
 
-    value = _lower_median(agreeing).value
-    spread = agreeing[-1].value - agreeing[0].value
-    if spread * BPS_WHOLE > value * guards.dispersion_bps_max:
-        return Silence(Reason.TOO_WIDE, at, len(agreeing), known, guards.quorum)
-    return IndexPrice(value, at, tuple(agreeing), tuple(sorted(left_out)))
+
+def assembled(
+    verdict: Verdict,
+    quotes: Sequence[Quote],
+    ticks: Mapping[str, Tick],
+    left_out: Iterable[tuple[Tick, LeftOut]],
+    at: UnixMs,
+) -> IndexPrice:
+    """Put an index price together with its evidence."""
+    assert verdict.value is not None, "only a value is a price"
+    low, high = verdict.low, verdict.high
+    outliers = [(ticks[source], LeftOut.OUTLIER) for _, source in (*quotes[:low], *quotes[high:])]
+    others = sorted([*left_out, *outliers], key=lambda each: each[0].source)
+    agreeing = tuple(ticks[source] for _, source in quotes[low:high])
+    return IndexPrice(verdict.value, at, agreeing, tuple(others))
 
 
-def _lower_median(ordered: list[Tick]) -> Tick:
-    return ordered[(len(ordered) - 1) // 2]
+def _deviation(quotes: Sequence[Quote], middle: Value) -> int:
+    """Return the lower median of the distances from the median."""
+    distances = sorted(abs(value - middle) for value, _ in quotes)
+    return distances[(len(distances) - 1) // 2]

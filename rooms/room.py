@@ -10,10 +10,16 @@ from enum import IntEnum, StrEnum
 
 from rooms.decimal_text import text_from_whole
 from rooms.feed import Guards
+from rooms.liquidity import pool_max
 from rooms.refusal import Refused, must
 from rooms.units import BPS_WHOLE, Bps, Lamports, UnixMs, Value
 
 ROOM_ID_BITS = 62
+
+LIVE_CUT_MS = 5_000
+"""A live room is cut so long before the touch that decides it."""
+
+HELD_MS_MAX = 60_000
 
 
 class Comparator(IntEnum):
@@ -60,6 +66,8 @@ class VoidReason(StrEnum):
     SILENT_AT_END = "silent_at_end"
     REACHED_BEFORE_WATCH = "reached_before_watch"
     LOG_ENDED = "log_ended"
+    SOURCES_SCATTERED = "sources_scattered"
+    TOUCH_MISSED = "touch_missed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,9 @@ class RoomLimits:
         gap_ms_max: a longer gap, or a longer part of the watch than `gap_bps_max`, voids;
             no gap up to `gap_ms_floor` does.
         warm_ms: a room opens on a feed that has had an index price for so long.
+        held_ms: how long a price is held in a room that only says that it must be.
+        pool_bps_of_cost: what part of the cost of the move a room on a thin feed may hold.
+        live: whether rooms that take bets while they are watched are opened here.
     """
 
     open_ms_min: int = 5 * 60_000
@@ -95,11 +106,16 @@ class RoomLimits:
     stake_lamports_min: Lamports = Lamports(10_000_000)
     stake_lamports_max: Lamports = Lamports(5_000_000_000)
     seats_max: int = 100_000
+    held_ms: int = 3_000
+    pool_bps_of_cost: Bps = Bps(500)
+    live: bool = False
 
     def __post_init__(self) -> None:
         must(0 < self.cut_ms < self.watch_ms, "the cut lies between lock and watch")
         must(self.span_ms_min > self.watch_ms, "a room lives longer than its lock to watch")
         must(self.protocol_fee_bps + self.host_fee_bps <= 1_000, "fees are at most 10 %")
+        must(0 < self.held_ms <= HELD_MS_MAX, "a price is held for a minute at most")
+        must(0 < self.pool_bps_of_cost <= BPS_WHOLE, "a pool is a part of the cost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +127,9 @@ class RoomRequest:
         fixed_value: at the feed's scale.
         comparator: which way a fixed value lies, as it was shown; None takes it from the price now.
         lock_in_ms: from now; deadline_in_ms too.
+        held_ms: how long the price must stay at or past the target; 0: the first touch decides;
+            None leaves it to what the feed needs.
+        is_live: whether bets are taken while the room is watched.
     """
 
     creator: int
@@ -123,6 +142,8 @@ class RoomRequest:
     stake_lamports_max: Lamports
     seats: int | None = None
     comparator: Comparator | None = None
+    held_ms: int | None = None
+    is_live: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +154,9 @@ class Room:
         move_bps: unsigned; `comparator` says which way. None for a fixed value.
         target: None until a move's target is fixed by the first index price of the watch.
         gap_ms_max: a longer gap in the watch voids the room.
+        held_ms: how long the price must stay at or past the target; 0: the first touch decides.
+        is_live: bets are taken while it is watched, until it is touched or locks.
+        pool_lamports_max: what may be staked in it together, on a thin feed.
     """
 
     id: int
@@ -156,13 +180,24 @@ class Room:
     seats: int | None
     volatility_bps: Bps
     guards: Guards
+    held_ms: int = 0
+    is_live: bool = False
+    pool_lamports_max: Lamports | None = None
 
     def __post_init__(self) -> None:
         must(0 <= self.id < 2**ROOM_ID_BITS, "a room's id is a 62-bit number")
-        must(
-            self.opened_at < self.lock_at < self.cut_at < self.watch_at < self.deadline_at,
-            "a room opens, locks, is cut, is watched and ends, in this order",
-        )
+        if self.is_live:
+            must(
+                self.opened_at <= self.watch_at < self.lock_at < self.deadline_at,
+                "a live room opens, is watched, locks and ends, in this order",
+            )
+            must(self.move_bps is None, "a live room is about a fixed value")
+        else:
+            must(
+                self.opened_at < self.lock_at < self.cut_at < self.watch_at < self.deadline_at,
+                "a room opens, locks, is cut, is watched and ends, in this order",
+            )
+        must(0 <= self.held_ms <= HELD_MS_MAX, "a price is held for a minute at most")
         must(
             self.move_bps is not None or self.target is not None,
             "a room has a move or a fixed value",
@@ -185,8 +220,22 @@ def room_from_request(
     volatility_bps: Bps,
     guards: Guards,
     limits: RoomLimits,
+    is_thin: bool = False,
+    side_lamports: Lamports | None = None,
 ) -> Room:
     """Fix a room's rule, or say what about the request must change.
+
+    Args:
+        request: what a person asks for.
+        id: of the room to be.
+        now: the moment of asking.
+        price_now: the index price; only a fixed value looks at it.
+        scale: the feed's, as are volatility and guards.
+        volatility_bps: see `rooms.feed.Feed`.
+        guards: by which the feed is judged.
+        limits: of this installation.
+        is_thin: whether the feed has few sources, so that it must be held and its pool is small.
+        side_lamports: half of what lies in a thin feed's market, where anybody knows.
 
     Raises:
         Refused: with the code of the first rule that the request breaks.
@@ -216,7 +265,14 @@ def room_from_request(
     if request.seats is not None and not 2 <= request.seats <= limits.seats_max:
         raise Refused("bad_seats", f"A room has 2 to {limits.seats_max} seats.")
     comparator, move_bps, target = _aim(request, price_now, limits)
-    watch_at = UnixMs(now + request.lock_in_ms + limits.watch_ms)
+    held_ms = _held_ms(request, limits, is_thin=is_thin)
+    pool_lamports_max = None
+    if is_thin:
+        move = move_bps or _distance_bps(price_now, target)
+        pool_lamports_max = _pool_lamports_max(request, limits, side_lamports, move)
+    if request.is_live:
+        _check_live(request, limits)
+    watch_at = now if request.is_live else UnixMs(now + request.lock_in_ms + limits.watch_ms)
     deadline_at = UnixMs(now + request.deadline_in_ms)
     return Room(
         id=id,
@@ -240,6 +296,9 @@ def room_from_request(
         seats=request.seats,
         volatility_bps=volatility_bps,
         guards=guards,
+        held_ms=held_ms,
+        is_live=request.is_live,
+        pool_lamports_max=pool_lamports_max,
     )
 
 
@@ -283,6 +342,52 @@ def _aim(
     if reached(comparator, value, price_now):
         raise Refused("target_passed", "The price is there already: choose a target away from it.")
     return comparator, None, value
+
+
+def _held_ms(request: RoomRequest, limits: RoomLimits, *, is_thin: bool) -> int:
+    held_ms = request.held_ms
+    if held_ms is None:
+        held_ms = limits.held_ms if is_thin else 0
+    if not 0 <= held_ms <= HELD_MS_MAX:
+        raise Refused("bad_hold", f"A price is held for at most {HELD_MS_MAX // 1000} s.")
+    if is_thin and held_ms < limits.held_ms:
+        raise Refused(
+            "needs_hold",
+            f"This feed has few sources: here a target must be held for at least "
+            f"{limits.held_ms // 1000} s.",
+        )
+    return held_ms
+
+
+def _distance_bps(price_now: Value, target: Value | None) -> int:
+    assert target is not None, "a room has a move or a fixed value"
+    return abs(target - price_now) * BPS_WHOLE // price_now
+
+
+def _pool_lamports_max(
+    request: RoomRequest, limits: RoomLimits, side: Lamports | None, move_bps: int
+) -> Lamports:
+    if side is None:
+        raise Refused(
+            "no_liquidity",
+            "This feed has few sources, and what it takes to move it is not known just now; "
+            "try again in a moment.",
+        )
+    found = pool_max(side, move_bps, limits.pool_bps_of_cost)
+    if found < 2 * request.stake_lamports_min:
+        raise Refused(
+            "too_thin",
+            "It takes so little to move this feed so far that no fair pool fits on it; "
+            "choose a target further away.",
+        )
+    return found
+
+
+def _check_live(request: RoomRequest, limits: RoomLimits) -> None:
+    if not limits.live:
+        raise Refused("live_off", "Rooms that take bets while they are watched are off here.")
+    if request.fixed_value is None:
+        raise Refused("live_fixed", "A room that takes bets while it is watched needs a value.")
 
 
 def _gap_ms_max(watch_span_ms: int, limits: RoomLimits) -> int:

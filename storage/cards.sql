@@ -9,7 +9,7 @@ OFFSET $1 LIMIT $2;
 SELECT r.id, r.creator, r.feed, r.scale, r.comparator, r.move_bps, r.target, r.opened_at, r.lock_at,
        r.cut_at, r.watch_at, r.deadline_at, r.target_wait_ms, r.gap_ms_max, r.protocol_fee_bps,
        r.host_fee_bps, r.stake_lamports_min, r.stake_lamports_max, r.seats, r.volatility_bps,
-       r.guards, r.state, coalesce(e.outcome, r.outcome) AS outcome,
+       r.guards, r.held_ms, r.is_live, r.pool_lamports_max, r.state, coalesce(e.outcome, r.outcome) AS outcome,
        coalesce(e.void_reason, r.void_reason) AS void_reason, r.sealed_at, r.sealed_slot,
        f.unit, f.meaning, a.address AS vault, e.evidence_hash, c.value,
        coalesce(r.sealed_yes, p.yes) AS yes, coalesce(r.sealed_no, p.no) AS no,

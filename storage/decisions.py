@@ -2,21 +2,26 @@
 
 In        rooms that the log locked, watches that began, targets fixed, outcomes with crossings.
 Promises  a target is fixed once and an outcome is given once, whoever comes second; a second try
-          writes nothing and tells nothing.
+          writes nothing and tells nothing; NO is not said against the stored seconds.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
+
+import structlog
 
 from rooms.event import Event, Kind
 from rooms.feed_log import Decided, Locked, WatchStarted
-from rooms.room import Outcome, VoidReason
+from rooms.room import LIVE_CUT_MS, Outcome, VoidReason
 from rooms.units import UnixMs
 from storage import crossings, outbox
 from storage.connections import Connection
 from storage.sql import queries
 
 SQL: Final = queries("decisions")
+
+log = structlog.get_logger()
 
 
 class TargetsDiffer(Exception):
@@ -71,15 +76,24 @@ async def fix_target(connection: Connection, started: WatchStarted) -> bool:
 
 
 async def decide(connection: Connection, decided: Sequence[Decided]) -> list[int]:
-    """Decide rooms, with their crossings; return those that were not decided before."""
+    """Decide rooms, with their crossings; return those that were not decided before.
+
+    No is said only when the stored seconds know of no touch either.
+    """
     if not decided:
         return []
+    missed = await touch_missed(
+        connection, [each.room for each in decided if each.outcome is Outcome.NO]
+    )
+    decided = [_missed(each) if each.room in missed else each for each in decided]
     rows = await connection.fetch(
         SQL["decide"],
         [each.room for each in decided],
         [each.outcome.value for each in decided],
         [each.reason.value if each.reason else None for each in decided],
         [each.at for each in decided],
+        [_touched_at(each) for each in decided],
+        LIVE_CUT_MS,
     )
     former = {row["id"]: row["state"] for row in rows}
     fresh = [each for each in decided if each.room in former]
@@ -88,6 +102,16 @@ async def decide(connection: Connection, decided: Sequence[Decided]) -> list[int
     found = [each.crossing for each in fresh if each.crossing is not None]
     if found:
         await crossings.store(connection, found)
+    covered = [(each.room, each.coverage) for each in fresh if each.coverage is not None]
+    if covered:
+        await connection.execute(
+            SQL["cover"],
+            [room for room, _ in covered],
+            [coverage.since for _, coverage in covered],
+            [coverage.until for _, coverage in covered],
+            [coverage.missing_ms for _, coverage in covered],
+            [coverage.longest_gap_ms for _, coverage in covered],
+        )
     events: list[Event] = []
     for each in fresh:
         if former[each.room] == "OPEN":
@@ -99,9 +123,39 @@ async def decide(connection: Connection, decided: Sequence[Decided]) -> list[int
     return [each.room for each in fresh]
 
 
+async def touch_missed(connection: Connection, rooms: Sequence[int]) -> set[int]:
+    """Return rooms whose target the stored seconds of their watch reached.
+
+    The log compares every price, so that there is none; if there is one, it cannot be NO.
+    """
+    if not rooms:
+        return set()
+    ranges = await connection.fetch(SQL["ranges"], list(rooms))
+    near = await connection.fetch(
+        SQL["within"],
+        list(rooms),
+        *([row[name] for row in ranges] for name in ("feed", "deadline_at", "low", "high")),
+    )
+    if not near:
+        return set()
+    found = await connection.fetch(SQL["touched"], [row["id"] for row in near])
+    return {row["id"] for row in found}
+
+
 def log_ended(room: int, at: UnixMs) -> Decided:
     """Return the void of a room whose feed's log stopped before it could be decided."""
     return Decided(room, Outcome.VOID, VoidReason.LOG_ENDED, at, None)
+
+
+def _missed(decided: Decided) -> Decided:
+    log.error("touch_missed", room=decided.room)
+    return replace(decided, outcome=Outcome.VOID, reason=VoidReason.TOUCH_MISSED)
+
+
+def _touched_at(decided: Decided) -> UnixMs | None:
+    if decided.outcome is not Outcome.YES or decided.crossing is None:
+        return None
+    return decided.crossing.source_at
 
 
 def _watch_event(started: WatchStarted) -> Event:

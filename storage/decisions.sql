@@ -26,11 +26,13 @@ WITH due AS (
 )
 UPDATE rooms r SET watched_at = due.at FROM due WHERE r.id = due.id RETURNING r.id;
 
--- decide(rooms, outcomes, reasons, at) -> id and former state of those that were not decided
+-- decide(rooms, outcomes, reasons, at, touched at, live cut) -> id, former state of the undecided
 -- A room that ends before its cut is cut where it ends: bets stop, and the seal need not wait.
+-- A live room is cut so long before the touch that no stake can have known of it.
 WITH asked AS (
-    SELECT id, outcome, reason, at
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) AS t (id, outcome, reason, at)
+    SELECT id, outcome, reason, at, touched_at
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+         AS t (id, outcome, reason, at, touched_at)
 ), due AS (
     SELECT r.id, r.state,
            CASE WHEN a.at < r.cut_at THEN greatest(r.opened_at + 1, least(r.lock_at, a.at))
@@ -46,7 +48,47 @@ SET outcome = a.outcome,
     decided_at = a.at,
     state = 'DECIDED',
     lock_at = due.lock_at,
-    cut_at = greatest(due.lock_at + 1, least(r.cut_at, a.at))
+    cut_at = CASE WHEN r.is_live AND a.touched_at IS NOT NULL
+                  THEN greatest(r.opened_at, least(r.cut_at, a.touched_at - $6::bigint))
+                  ELSE greatest(due.lock_at + 1, least(r.cut_at, a.at)) END
 FROM asked a JOIN due USING (id)
 WHERE r.id = a.id
 RETURNING r.id, due.state;
+
+-- cover(rooms, since, until, missing milliseconds, longest gaps) -> nothing
+INSERT INTO coverage (room_id, since_at, until_at, missing_ms, longest_gap_ms)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]);
+
+-- ranges(rooms) -> where prices were between the first watch of some rooms and their deadline
+SELECT d.feed, d.deadline_at, min(s.low) AS low, max(s.high) AS high
+FROM (SELECT feed, deadline_at, min(watch_at) AS watch_at
+      FROM rooms WHERE id = ANY ($1::bigint[]) AND target IS NOT NULL
+      GROUP BY feed, deadline_at) d
+JOIN feed_seconds s ON s.feed = d.feed AND s.second_at >= d.watch_at
+                   AND s.second_at <= d.deadline_at - 1000
+GROUP BY d.feed, d.deadline_at;
+
+-- within(rooms, feeds, deadlines, lows, highs) -> those whose target lies in the range of its feed
+SELECT r.id
+FROM rooms r
+JOIN unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS t (feed, deadline_at, low, high)
+    USING (feed, deadline_at)
+WHERE r.id = ANY ($1::bigint[])
+  AND CASE r.comparator WHEN 1 THEN t.high >= r.target ELSE t.low <= r.target END;
+
+-- touched(rooms) -> those whose target was reached in stored seconds of the watch, and stayed so
+--   where it must: then every second of that time ended with a price and lay past the target
+SELECT r.id
+FROM rooms r
+WHERE r.id = ANY ($1::bigint[])
+  AND EXISTS (
+    SELECT FROM feed_seconds s
+    WHERE s.feed = r.feed AND s.second_at >= r.watch_at AND s.second_at <= r.deadline_at - 1000
+      AND CASE r.comparator WHEN 1 THEN s.high >= r.target ELSE s.low <= r.target END
+      AND (r.held_ms = 0
+           OR (SELECT count(*) FROM feed_seconds h
+               WHERE h.feed = r.feed AND h.second_at >= s.second_at
+                 AND h.second_at <= least(s.second_at + r.held_ms, r.deadline_at - 1000)
+                 AND h.last IS NOT NULL
+                 AND CASE r.comparator WHEN 1 THEN h.low >= r.target ELSE h.high <= r.target END
+              ) > r.held_ms / 1000));

@@ -35,10 +35,13 @@ class WantedFeed:
 
 async def upsert(
     connection: Connection, feed: Feed, *, standing: bool, made_with: Sequence[str] = ()
-) -> None:
+) -> Guards:
     """Write a feed down; a standing one is wanted with no room on it too.
 
     ``made_with`` names the feeds that its values are made with: they are wanted when it is.
+
+    Returns:
+        the guards in force: those that were, while a room is open that was opened by them.
 
     Raises:
         Impossible: when it is there with another scale.
@@ -61,22 +64,23 @@ async def upsert(
     )
     if written is None:
         raise Impossible(f"{feed.name} is there with another scale, which never changes")
+    return guards_from_json(written)
 
 
 async def every(connection: Connection) -> dict[str, Feed]:
     """Return all feeds by name."""
-    return {row["name"]: _feed(row) for row in await connection.fetch(SQL["all"])}
+    return {row["name"]: feed_of(row) for row in await connection.fetch(SQL["all"])}
 
 
 async def offered(connection: Connection) -> dict[str, Feed]:
     """Return the feeds that rooms are made on, by name."""
-    return {row["name"]: _feed(row) for row in await connection.fetch(SQL["offered"])}
+    return {row["name"]: feed_of(row) for row in await connection.fetch(SQL["offered"])}
 
 
 async def named(connection: Connection, names: Iterable[str]) -> dict[str, Feed]:
     """Return the feeds of these names; a name that is none is left out."""
     rows = await connection.fetch(SQL["named"], list(names))
-    return {row["name"]: _feed(row) for row in rows}
+    return {row["name"]: feed_of(row) for row in rows}
 
 
 async def wanted(connection: Connection) -> list[WantedFeed]:
@@ -103,7 +107,8 @@ def guards_from_json(plain: Mapping[str, Any]) -> Guards:
     return msgspec.convert(plain, Guards)
 
 
-def _feed(row: "asyncpg.Record") -> Feed:
+def feed_of(row: "asyncpg.Record") -> Feed:
+    """Read a row of `feeds`."""
     return Feed(
         name=row["name"],
         unit=row["unit"],

@@ -1,5 +1,6 @@
--- upsert(name, unit, scale, symbols, volatility_bps, guards, standing, then as written) -> name
--- A feed's scale never changes: rooms and seconds hold values at it.
+-- upsert(name, unit, scale, symbols, volatility_bps, guards, standing, then as written) -> guards
+-- A feed's scale never changes: rooms and seconds hold values at it. Guards stay as they are while
+-- a room is open that was opened by them.
 INSERT INTO feeds (name, unit, scale, symbols, volatility_bps, guards, standing, price, supply,
                    liquidity, meaning, offered, made_with)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -7,7 +8,9 @@ ON CONFLICT (name) DO UPDATE
 SET unit = EXCLUDED.unit,
     symbols = EXCLUDED.symbols,
     volatility_bps = EXCLUDED.volatility_bps,
-    guards = EXCLUDED.guards,
+    guards = CASE WHEN EXISTS (SELECT FROM rooms r WHERE r.feed = feeds.name
+                               AND r.outcome IS NULL AND r.state <> 'DRAFT')
+                  THEN feeds.guards ELSE EXCLUDED.guards END,
     standing = EXCLUDED.standing,
     price = EXCLUDED.price,
     supply = EXCLUDED.supply,
@@ -16,7 +19,7 @@ SET unit = EXCLUDED.unit,
     offered = EXCLUDED.offered,
     made_with = EXCLUDED.made_with
 WHERE feeds.scale = EXCLUDED.scale
-RETURNING name;
+RETURNING guards;
 
 -- all() -> feeds
 SELECT name, unit, scale, symbols, volatility_bps, guards, price, supply, liquidity, meaning,

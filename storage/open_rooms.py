@@ -50,6 +50,7 @@ async def of_feeds(
             deadline_at=row["deadline_at"],
             target_wait_ms=row["target_wait_ms"],
             gap_ms_max=row["gap_ms_max"],
+            held_ms=row["held_ms"],
         )
         found[row["feed"]].append((room, row["locked"]))
     return found

@@ -1,6 +1,6 @@
 -- of_feeds(feeds) -> the open rooms of these feeds, and whether their lock was told
 SELECT id, feed, comparator, move_bps, target, opened_at, lock_at, watch_at, deadline_at,
-       target_wait_ms, gap_ms_max, locked
+       target_wait_ms, gap_ms_max, held_ms, locked
 FROM open_rooms
 WHERE feed = ANY ($1::text[])
 ORDER BY id;

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rooms.feed import Guards
+from rooms.feed import Feed
 from rooms.refusal import Refused
 from rooms.room import Comparator
 from rooms.units import Bps, UnixMs, Value
 from storage.connections import Connection
+from storage.feeds import feed_of
 from storage.sql import queries
 
 SQL: Final = queries("openings")
@@ -21,7 +22,7 @@ SQL: Final = queries("openings")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request for a room, with what the feed says about itself.
+    """A request for a room, with its feed.
 
     Attributes:
         request: as it was written, to be read with `rooms.room.RoomRequest` in mind.
@@ -30,11 +31,8 @@ class Asked:
 
     id: int
     creator: int
-    feed: str
+    feed: Feed
     request: Mapping[str, Any]
-    scale: int
-    volatility_bps: Bps
-    guards: Guards
     now: UnixMs
 
 
@@ -61,7 +59,16 @@ class Draft:
 async def claim(connection: Connection, limit: int) -> list[Asked]:
     """Claim requests that nobody has looked at, in the order of asking."""
     rows = await connection.fetch(SQL["claim"], limit)
-    return [Asked(**{**row, "guards": Guards(**row["guards"])}) for row in rows]
+    return [
+        Asked(
+            id=row["id"],
+            creator=row["creator"],
+            feed=feed_of(row),
+            request=row["request"],
+            now=row["now"],
+        )
+        for row in rows
+    ]
 
 
 async def drafted(connection: Connection, request_id: int, room_id: int) -> None:

@@ -2,21 +2,23 @@
 INSERT INTO rooms (
     id, creator, feed, scale, comparator, move_bps, target, opened_at, lock_at, cut_at, watch_at,
     deadline_at, target_wait_ms, gap_ms_max, protocol_fee_bps, host_fee_bps, stake_lamports_min,
-    stake_lamports_max, seats, volatility_bps, guards
+    stake_lamports_max, seats, volatility_bps, guards, held_ms, is_live, pool_lamports_max
 ) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+    $22, $23, $24
 );
 
--- open(ids) -> rooms, their times counted from now
+-- open(ids) -> rooms, their times counted from now, judged as their feed is judged now
 UPDATE rooms r
 SET state = 'OPEN',
     opened_at = n.now,
     lock_at = r.lock_at + n.now - r.opened_at,
     cut_at = r.cut_at + n.now - r.opened_at,
     watch_at = r.watch_at + n.now - r.opened_at,
-    deadline_at = r.deadline_at + n.now - r.opened_at
-FROM (SELECT now_ms() AS now) n
-WHERE r.id = ANY ($1::bigint[]) AND r.state = 'DRAFT'
+    deadline_at = r.deadline_at + n.now - r.opened_at,
+    guards = f.guards
+FROM (SELECT now_ms() AS now) n, feeds f
+WHERE r.id = ANY ($1::bigint[]) AND r.state = 'DRAFT' AND f.name = r.feed
 RETURNING r.*;
 
 -- read(ids) -> rooms

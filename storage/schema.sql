@@ -121,8 +121,13 @@ CREATE TABLE rooms (
     settled_at bigint,
     paid_at bigint,
     event_count integer NOT NULL DEFAULT 0,     -- the sequence number of the room's last event
+    held_ms integer NOT NULL DEFAULT 0 CHECK (held_ms >= 0),   -- 0: the first touch decides
+    is_live boolean NOT NULL DEFAULT false,     -- bets stay open while it is watched
+    pool_lamports_max bigint CHECK (pool_lamports_max > 0),    -- on a thin feed
     CHECK (move_bps IS NOT NULL OR target IS NOT NULL),
-    CHECK (lock_at < cut_at AND cut_at < watch_at AND watch_at < deadline_at),
+    CHECK (
+        CASE WHEN is_live THEN watch_at < deadline_at AND lock_at < deadline_at
+             ELSE lock_at < cut_at AND cut_at < watch_at AND watch_at < deadline_at END),
     CHECK ((outcome IS NULL) = (decided_at IS NULL)),
     CHECK (state NOT IN ('DECIDED', 'SETTLED', 'PAID') OR outcome IS NOT NULL),
     CHECK (state NOT IN ('SETTLED', 'PAID') OR sealed_at IS NOT NULL),
@@ -139,7 +144,8 @@ CREATE INDEX rooms_draft ON rooms (opened_at) WHERE state = 'DRAFT';
 CREATE VIEW open_rooms AS                       -- the table that prices are joined with
     SELECT id, feed, comparator, move_bps, target, opened_at, lock_at, watch_at, deadline_at,
            target_wait_ms, gap_ms_max,
-           state <> 'OPEN' AS locked            -- its lock was told
+           state <> 'OPEN' AS locked,           -- its lock was told
+           held_ms
     FROM rooms
     WHERE outcome IS NULL AND state <> 'DRAFT';
 
@@ -166,6 +172,14 @@ CREATE TABLE crossings (                        -- the evidence of each YES and 
     source_at bigint NOT NULL,
     value bigint NOT NULL,
     evidence jsonb NOT NULL
+);
+
+CREATE TABLE coverage (                         -- how much of a decided room's watch had a price
+    room_id bigint PRIMARY KEY REFERENCES rooms (id),
+    since_at bigint NOT NULL,
+    until_at bigint NOT NULL,
+    missing_ms bigint NOT NULL CHECK (missing_ms >= 0),
+    longest_gap_ms bigint NOT NULL CHECK (longest_gap_ms BETWEEN 0 AND missing_ms)
 );
 
 -- Bets --------------------------------------------------------------------------------------------
@@ -1101,6 +1115,7 @@ GRANT SELECT ON users, addresses, feeds, feed_seconds, room_requests, rooms, cro
     bet_requests, bets, stakes, settlements, withdrawals, accounts, entries, transfers, outbox,
     set_aside, flags, open_rooms TO rooms_worker;
 GRANT INSERT ON feed_seconds, rooms, crossings, bets, stakes, settlements TO rooms_worker;
+GRANT UPDATE (guards) ON rooms TO rooms_worker;
 GRANT INSERT (topic, key, payload) ON outbox TO rooms_worker;
 GRANT INSERT (origin, payload, reason) ON set_aside TO rooms_worker;
 GRANT UPDATE (low, high, last, changes, silence, log_position, memory) ON feed_seconds
@@ -1190,3 +1205,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON signing_requests TO rooms_custody;
 GRANT SELECT ON feeds, feed_seconds, segments TO rooms_recorder;
 GRANT INSERT, DELETE ON segments TO rooms_recorder;
 GRANT SELECT ON segments TO rooms_worker;
+
+-- coverage came later: the auditor reads it by the line above.
+GRANT SELECT ON coverage TO rooms_worker, rooms_bot;
+GRANT INSERT ON coverage TO rooms_worker;

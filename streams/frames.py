@@ -129,7 +129,7 @@ def _told(each: Price | Silent, scale: int) -> ToldPrice | ToldSilence:
         value=str(each.value),
         scale=scale,
         sources=[source for source, *_ in each.ticks],
-        known=len(each.ticks) + len(each.left_out),
+        known=each.known,
     )
 
 

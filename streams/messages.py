@@ -62,12 +62,18 @@ class Stopped(Message, frozen=True):
 
 
 class Price(Message, frozen=True):
-    """An index price with the ticks it was made from."""
+    """An index price with the tick of every source, and why some did not count."""
 
     value: Count
     at: Moment
     ticks: list[PlainTick]
-    left_out: list[tuple[Source, LeftOut]]
+    left_out: list[tuple[PlainTick, LeftOut]]
+
+    @property
+    def known(self) -> int:
+        """Return how many sources have ever spoken; a witness is none."""
+        asked = sum(why is LeftOut.WITNESS for _, why in self.left_out)
+        return len(self.ticks) + len(self.left_out) - asked
 
 
 class Silent(Message, frozen=True):
@@ -162,7 +168,12 @@ def _read(payload: bytes | None, decoder: msgspec.json.Decoder[Shape]) -> Shape:
 def _told(told: IndexPrice | Silence) -> Price | Silent:
     if isinstance(told, Silence):
         return Silent(told.reason, told.at, told.agreeing, told.known, told.quorum)
-    return Price(told.value, told.at, [_plain(tick) for tick in told.ticks], list(told.left_out))
+    return Price(
+        told.value,
+        told.at,
+        [_plain(tick) for tick in told.ticks],
+        [(_plain(tick), why) for tick, why in told.left_out],
+    )
 
 
 def _plain(tick: Tick) -> PlainTick:

@@ -6,24 +6,28 @@ Promises  a room opens once, its times counted from that moment; a request that 
           becomes no room and says why.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 import structlog
 
 from rooms.event import Event, Kind
 from rooms.feed_log import OpenRoom
+from rooms.liquidity import side_lamports
 from rooms.refusal import Refused
 from rooms.room import Comparator, Room, RoomRequest, reached, room_from_request
 from rooms.units import Lamports, UnixMs, Value
-from storage import flags, openings, outbox, rooms, set_aside
+from storage import feeds, flags, openings, outbox, rooms, set_aside
 from storage.connections import Connection, transaction
 from storage.flags import Flag
 from storage.live import LivePrice
 from storage.openings import Asked, Draft
 from streams import messages
 from streams.money import Money
+
+SOL_FEED: Final = "SOL/USD"
+"""What a market's dollars are counted against."""
 
 log = structlog.get_logger()
 
@@ -39,6 +43,8 @@ class _Wish(msgspec.Struct, forbid_unknown_fields=True):
     stake_lamports_max: int
     seats: int | None = None
     comparator: Comparator | None = None
+    held_ms: int | None = None
+    is_live: bool = False
 
 
 async def claim_requests(money: Money) -> int:
@@ -48,13 +54,17 @@ async def claim_requests(money: Money) -> int:
         if not requests:
             return 0
         is_open = await flags.is_open(connection, Flag.ROOMS)
-        prices = await money.prices.prices_of({asked.feed for asked in requests})
+        measured = {asked.feed.liquidity for asked in requests if asked.feed.liquidity}
+        needed = {asked.feed.name for asked in requests} | measured
+        prices = await money.prices.prices_of(needed | ({SOL_FEED} if measured else set()))
+        sides = await _sides(connection, requests, prices)
         drafted = 0
         for asked in requests:
             try:
                 if not is_open:
                     raise Refused("paused", "New rooms are paused just now; try again later.")
-                room = _room(asked, prices.get(asked.feed), money)
+                name = asked.feed.name
+                room = _room(asked, prices.get(name), sides.get(name), money)
             except Refused as refusal:
                 await _refuse(connection, asked.id, asked.creator, refusal, asked.now)
             except msgspec.ValidationError as wrong:
@@ -124,20 +134,46 @@ def opened_facts(room: Room) -> Mapping[str, Any]:
         "cut_at": room.cut_at,
         "watch_at": room.watch_at,
         "deadline_at": room.deadline_at,
+        "held_ms": room.held_ms,
+        "is_live": room.is_live,
     }
 
 
-def _room(asked: Asked, price: LivePrice | None, money: Money) -> Room:
-    wish = msgspec.convert(asked.request, _Wish)
+async def _sides(
+    connection: Connection,
+    requests: Sequence[Asked],
+    prices: Mapping[str, LivePrice],
+) -> dict[str, Lamports]:
+    """Return half of what lies in the market of each thin feed, where it is known now."""
+    wanted = {asked.feed.name: asked.feed.liquidity for asked in requests if asked.feed.liquidity}
+    if not wanted:
+        return {}
+    measured = await feeds.named(connection, {SOL_FEED, *wanted.values()})
+    now = requests[0].now
+
+    def value(name: str) -> Value | None:
+        price = prices.get(name)
+        return price.value_at(now) if price and name in measured else None
+
+    sol = value(SOL_FEED)
+    return {
+        name: side_lamports(market, measured[source].scale, sol, measured[SOL_FEED].scale)
+        for name, source in wanted.items()
+        if sol is not None and (market := value(source)) is not None
+    }
+
+
+def _room(asked: Asked, price: LivePrice | None, side: Lamports | None, money: Money) -> Room:
+    wish, feed = msgspec.convert(asked.request, _Wish), asked.feed
     price_now = price.value_at(asked.now) if price else None
     if wish.fixed_value is not None and price_now is None:
         raise Refused(
-            "no_price", f"There is no live price of {asked.feed} just now; try again in a moment."
+            "no_price", f"There is no live price of {feed.name} just now; try again in a moment."
         )
     return room_from_request(
         RoomRequest(
             creator=asked.creator,
-            feed=asked.feed,
+            feed=feed.name,
             move_bps=wish.move_bps,
             fixed_value=None if wish.fixed_value is None else Value(wish.fixed_value),
             lock_in_ms=wish.lock_in_ms,
@@ -146,15 +182,19 @@ def _room(asked: Asked, price: LivePrice | None, money: Money) -> Room:
             stake_lamports_max=Lamports(wish.stake_lamports_max),
             seats=wish.seats,
             comparator=wish.comparator,
+            held_ms=wish.held_ms,
+            is_live=wish.is_live,
         ),
         id=money.new_room_id(),
         now=asked.now,
         # Only a fixed value looks at it: a move starts from the first price of its watch.
         price_now=price_now or Value(1),
-        scale=asked.scale,
-        volatility_bps=asked.volatility_bps,
-        guards=asked.guards,
+        scale=feed.scale,
+        volatility_bps=feed.volatility_bps,
+        guards=feed.guards,
         limits=money.room_limits,
+        is_thin=feed.is_thin,
+        side_lamports=side,
     )
 
 
@@ -170,6 +210,7 @@ def _followed(room: Room) -> OpenRoom:
         deadline_at=room.deadline_at,
         target_wait_ms=room.target_wait_ms,
         gap_ms_max=room.gap_ms_max,
+        held_ms=room.held_ms,
     )
 
 

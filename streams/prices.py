@@ -29,6 +29,7 @@ from rooms.feed_log import (
     Memory,
     OpenRoom,
     SecondClosed,
+    Strayed,
     Told,
     WatchStarted,
 )
@@ -130,8 +131,7 @@ class _Follower:
                 return None
             case IndexPrice():
                 value, silence = self.now.value, None
-                agreeing = len(self.now.ticks)
-                known = agreeing + len(self.now.left_out)
+                agreeing, known = len(self.now.ticks), self.now.known
             case Silence():
                 value, silence = None, self.now.reason
                 agreeing, known = self.now.agreeing, self.now.known
@@ -322,6 +322,8 @@ class Pricing:
                     if not await again(partial(self._fix_target, effect)):
                         # The log says twice that it opens, the second time after its end.
                         follower.log.stop(effect.room)
+                case Strayed():
+                    log.error("source_strays", feed=follower.feed.name, source=effect.source)
                 case _:
                     writes.append(effect)
             if len(writes) >= WRITTEN_TOGETHER_MAX:

@@ -99,13 +99,13 @@ class Stage:
             INSERT INTO rooms (id, creator, feed, scale, comparator, move_bps, target, opened_at,
                 lock_at, cut_at, watch_at, deadline_at, target_wait_ms, gap_ms_max,
                 protocol_fee_bps, host_fee_bps, stake_lamports_min, stake_lamports_max,
-                volatility_bps, guards, state)
+                volatility_bps, guards, state, held_ms)
             VALUES ($1, 1, $2, 8, $3, $4, $5, $6::bigint, $7::bigint, ($7::bigint + $8::bigint) / 2,
-                $8::bigint, $9, $10, $11, 200, 100, 1, 10, 9000, $12, $13)
+                $8::bigint, $9, $10, $11, 200, 100, 1, 10, 9000, $12, $13, $14)
             """,
             room.id, feed, room.comparator, room.move_bps, room.target, room.opened_at,
             room.lock_at, room.watch_at, room.deadline_at, room.target_wait_ms, room.gap_ms_max,
-            feeds.guards_to_json(Guards()), state,
+            feeds.guards_to_json(Guards()), state, room.held_ms,
         )  # fmt: skip
 
     async def say(self, at: int, dollars: float | int | None = None, *, feed: str = FEED) -> int:

@@ -125,19 +125,19 @@ def test_a_touch_after_a_gap_is_a_touch() -> None:
 
 
 def test_a_fixed_value_reached_before_the_watch_is_void_at_that_moment() -> None:
-    fixed = replace(ROOM, move_bps=None, target=Value(1_100))
+    fixed = replace(ROOM, move_bps=None, target=Value(1_040))
 
-    assert log_with(fixed).play("0 1000\n6000 1100") == [
+    assert log_with(fixed).play("0 1000\n6000 1040") == [
         "locked 5000",
         "VOID 6000 reached_before_watch",
     ]
 
 
 def test_a_fixed_value_counts_in_the_watch() -> None:
-    fixed = replace(ROOM, move_bps=None, target=Value(900), comparator=Comparator.DOWN)
-    told = log_with(fixed).play(steady(0, 9_000, 1_000) + "\n9500 900")
+    fixed = replace(ROOM, move_bps=None, target=Value(960), comparator=Comparator.DOWN)
+    told = log_with(fixed).play(steady(0, 9_000, 1_000) + "\n9500 960")
 
-    assert told == ["locked 5000", "watch 8000 target 900", "YES 9500"]
+    assert told == ["locked 5000", "watch 8000 target 960", "YES 9500"]
 
 
 def test_a_crossing_carries_the_last_price_short_of_the_target() -> None:
@@ -150,6 +150,79 @@ def test_a_crossing_carries_the_last_price_short_of_the_target() -> None:
     assert decided.crossing.before.value == 1_000
     assert [tick.source for tick in decided.crossing.price.ticks] == list(SOURCES)
     assert decided.crossing.source_at == START + 9_500
+
+
+HELD = replace(ROOM, held_ms=3_000)
+
+
+def test_a_held_target_is_decided_when_it_was_held_and_not_before() -> None:
+    told = log_with(HELD).play(
+        steady(0, 8_001, 1_000) + "\n9000 1020\n10000 1019\n" + steady(11_000, 14_001, 1_021)
+    )
+
+    assert told == ["locked 5000", "watch 8000 target 1020", "YES 14000"]
+
+
+def test_a_hold_is_broken_by_silence_and_by_a_log_that_says_nothing() -> None:
+    silent = steady(0, 8_001, 1_000) + "\n9000 1030\n10000 -\n11000 -\n11500 1030\n"
+    unheard = steady(0, 8_001, 1_000) + "\n9000 1030\n10500 1030\n"
+
+    assert log_with(HELD).play(silent + steady(12_000, 16_001, 1_030, 500))[-1] == "YES 14500"
+    assert log_with(HELD).play(unheard + steady(11_000, 16_001, 1_030, 500))[-1] == "YES 13500"
+
+
+def test_a_hold_that_ends_at_the_deadline_comes_too_late() -> None:
+    base = steady(0, 17_000, 1_000)
+
+    assert log_with(HELD).play(base + "\n" + steady(17_000, 21_000, 1_030))[-1] == "NO 20000"
+    assert (
+        log_with(HELD).play(base + "\n16999 1030\n" + steady(17_000, 21_000, 1_030))[-1]
+        == "YES 19999"
+    )
+
+
+def test_a_held_crossing_carries_its_beginning_its_course_and_its_end() -> None:
+    log = log_with(HELD)
+    log.play(steady(0, 9_000, 1_000))
+    prices = ((9_000, 1_020), (9_300, 1_025), (9_600, 1_022), (10_500, 1_021), (11_400, 1_024))
+    for at, price in prices:
+        assert not [each for each in log.say(at, price) if isinstance(each, Decided)]
+    (decided,) = [each for each in log.say(12_200, 900) if isinstance(each, Decided)]
+
+    found = decided.crossing
+    assert found is not None and found.before is not None and found.began is not None
+    assert (found.before.value, found.began.value, found.price.value) == (1_000, 1_020, 1_024)
+    assert [each.value for each in found.between] == [1_025, 1_022, 1_021, 1_024]
+    assert (found.began.at - START, found.price.at - START) == (9_000, 12_000)
+    assert found.source_at == START + 9_000
+    assert decided.at == START + 12_000
+
+
+def test_sources_far_apart_for_three_seconds_void_what_is_watched_and_nothing_else() -> None:
+    later = replace(ROOM, id=2, watch_at=UnixMs(START + 19_000))
+    log = log_with(ROOM, later)
+    log.play(steady(0, 10_000, 1_000))
+    found: list[str] = []
+    for at in range(10_000, 14_000, 500):
+        log.sequence += 1
+        moment = UnixMs(START + at)
+        ticks = [
+            Tick(source, log.sequence, Value(value), moment, moment)
+            for source, value in zip(SOURCES, (989, 1_000 + at // 500 % 2, 1_012), strict=True)
+        ]
+        effects = list(log.feed.hear(moment, ticks))
+        found += [_shown(each) for each in effects if isinstance(each, Decided)]
+
+    assert found == ["VOID 13000 sources_scattered"]
+
+
+def test_a_no_says_how_much_of_its_watch_was_without_a_price() -> None:
+    log = log_with(ROOM)
+    log.play(steady(0, 10_000, 1_000) + "\n11500 1000\n" + steady(12_000, 20_000, 1_000, 250))
+    (decided,) = [each for each in log.say(20_000, 1_000) if isinstance(each, Decided)]
+
+    assert decided.coverage is not None
+    assert (decided.coverage.longest_gap_ms, decided.coverage.missing_ms) == (2_500, 4_000)
 
 
 def test_a_stopped_room_is_decided_no_more() -> None:
@@ -168,15 +241,15 @@ def test_to_hear_of_a_room_twice_is_to_hear_of_it_once() -> None:
 
 
 def test_an_old_sequence_is_passed_over_and_a_new_beginning_after_a_minute_is_not() -> None:
-    feed = FeedLog(Guards(quorum=1))
+    feed = FeedLog(Guards(quorum=1, return_ticks=1))
     moment = UnixMs(START)
     list(feed.hear(moment, [Tick("a", 10, Value(100), moment, moment)]))
     again = list(feed.hear(moment, [Tick("a", 9, Value(300), moment, moment)]))
     later = UnixMs(START + 60_000)
-    anew = list(feed.hear(later, [Tick("a", 1, Value(200), later, later)]))
+    anew = list(feed.hear(later, [Tick("a", 1, Value(103), later, later)]))
 
     assert [each for each in again if isinstance(each, Told)] == []
-    assert [each.price.value for each in anew if _is_price(each)] == [200]  # type: ignore[union-attr]
+    assert [each.price.value for each in anew if _is_price(each)] == [103]  # type: ignore[union-attr]
 
 
 def _is_price(effect: Effect) -> bool:
@@ -196,7 +269,11 @@ messages = st.lists(
     st.tuples(
         st.integers(0, 900),
         st.lists(
-            st.tuples(st.sampled_from(SOURCES), st.integers(900, 1_100), st.integers(-300, 300)),
+            st.tuples(
+                st.sampled_from(SOURCES),
+                st.one_of(st.integers(900, 1_100), st.integers(996, 1_004)),
+                st.integers(-300, 300),
+            ),
             max_size=3,
         ),
     ),
@@ -206,13 +283,14 @@ moves = st.tuples(st.sampled_from(Comparator), st.integers(1, 600))
 
 
 @settings(max_examples=150)
-@given(messages, moves, st.integers(0, 59))
+@given(messages, moves, st.integers(0, 59), st.sampled_from([0, 1_000, 3_000]))
 def test_a_memory_goes_on_exactly_where_the_log_was(
     said: list[tuple[int, list[tuple[str, int, int]]]],
     move: tuple[Comparator, int],
     cut: int,
+    held_ms: int,
 ) -> None:
-    room = replace(ROOM, comparator=move[0], move_bps=Bps(move[1]))
+    room = replace(ROOM, comparator=move[0], move_bps=Bps(move[1]), held_ms=held_ms)
     heard = _messages(said)
     whole = FeedLog(Guards(), rooms=[room])
     all_effects = [list(whole.hear(at, ticks)) for at, ticks in heard]

@@ -28,7 +28,7 @@ def ticks_from(table: str) -> list[Tick]:
 def shown(price: IndexPrice | Silence) -> str:
     if isinstance(price, Silence):
         return f"silence {price.reason} {price.agreeing} of {price.known}"
-    left_out = ", ".join(f"{source} {why}" for source, why in price.left_out)
+    left_out = ", ".join(f"{tick.source} {why}" for tick, why in price.left_out)
     return f"{price.value} by {len(price.ticks)}" + (f" without {left_out}" if left_out else "")
 
 
@@ -113,7 +113,8 @@ def test_the_value_is_one_that_was_said_and_everybody_is_accounted_for(ticks: li
     said = {tick.source: tick.value for tick in ticks}
     assert price.value in said.values()
     assert len(price.ticks) >= 3
-    assert {t.source for t in price.ticks} | {s for s, _ in price.left_out} == set(said)
+    assert [t.source for t, _ in price.left_out] == sorted(t.source for t, _ in price.left_out)
+    assert {t.source for t in price.ticks} | {t.source for t, _ in price.left_out} == set(said)
     assert all(abs(t.value - price.value) * 10_000 <= price.value * 101 for t in price.ticks)
 
 

@@ -14,6 +14,7 @@ from rooms.feed_log import Decided, Locked, Memory, SecondClosed, WatchStarted
 from rooms.index_price import IndexPrice, LeftOut, Reason, Silence
 from rooms.refusal import Impossible
 from rooms.room import Comparator, Outcome, VoidReason
+from rooms.sources import Source, SourcesMemory
 from rooms.tick import Tick
 from rooms.units import UnixMs, Value
 from storage import crossings, decisions, events, feed_seconds, feeds, open_rooms
@@ -25,10 +26,12 @@ from tests.postgres import free_port
 FEED = "SOL/USD"
 BIG = 2**62
 TICK = Tick("bybit", 2**63 - 1, Value(BIG), UnixMs(BIG), UnixMs(BIG + 1))
-PRICE = IndexPrice(Value(BIG), UnixMs(BIG + 2), (TICK,), (("okx", LeftOut.STALE),))
+PRICE = IndexPrice(
+    Value(BIG), UnixMs(BIG + 2), (TICK,), ((replace(TICK, source="okx"), LeftOut.STALE),)
+)
 MEMORY = Memory(
     at=UnixMs(BIG),
-    newest=(TICK,),
+    sources=SourcesMemory(sources=(Source(TICK, UnixMs(BIG), Value(BIG)),), mean=Value(BIG)),
     price=PRICE,
     silence=Silence(Reason.TOO_WIDE, UnixMs(1), 1, 2, 3),
     priced_at=UnixMs(7),

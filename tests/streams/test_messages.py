@@ -1,5 +1,7 @@
 """What travels between the stages comes back as it was; what is none of it is impossible."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -100,7 +102,7 @@ def test_a_tick_of_nothing_is_impossible_before_anything_is_applied() -> None:
 def test_subscribers_get_prices_as_digits_and_as_text_of_whole_numbers() -> None:
     at = UnixMs(1_700_000_000_000)
     tick = Tick("okx", 2**60, Value(20_512_000_000), at, at)
-    price = IndexPrice(tick.value, at, (tick,), (("kraken", LeftOut.STALE),))
+    price = IndexPrice(tick.value, at, (tick,), ((replace(tick, source="kraken"), LeftOut.STALE),))
     silence = Silence(Reason.TOO_FEW, at, 1, 2, 3)
     payload = messages.write(messages.prices("SOL/USD", 8, 41, at, [price, silence]))
     frame = frames.write(frames.told(messages.read_prices(payload)))

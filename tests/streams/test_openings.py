@@ -114,7 +114,7 @@ async def test_a_draft_with_a_vault_on_a_warm_feed_opens_and_counts_from_now(pla
         "kind": "room.opened", "at": room["opened_at"], "room": "1000", "seq": 1, "feed": FEED,
         "scale": 2, "comparator": 1, "move_bps": 200, "target": None, "vault": "Vault1000",
         "lock_at": room["lock_at"], "cut_at": room["cut_at"], "watch_at": room["watch_at"],
-        "deadline_at": room["deadline_at"],
+        "deadline_at": room["deadline_at"], "held_ms": 0, "is_live": False,
     }  # fmt: skip
 
 
