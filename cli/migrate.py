@@ -6,18 +6,26 @@ Promises  to run it twice is to run it once; flags start closed in production, o
 """
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Final
+
+import structlog
 
 from cli.place import operator
 from cli.settings import BadSettings, Settings
 from rooms.catalogue import CATALOGUE
-from rooms.feed import Feed
+from rooms.feed import Feed, Guards
+from rooms.refusal import Impossible
 from storage import audit_log, feeds, flags
 from storage.connections import open_connections, transaction
 from storage.flags import Flag
 from storage.migrate import migrate
 from streams.feeds.sources import made_with
 from streams.topics import create_topics
+
+EVERY_FEED: Final = "*"
+
+log = structlog.get_logger()
 
 
 async def migrate_all(settings: Settings) -> list[str]:
@@ -28,18 +36,24 @@ async def migrate_all(settings: Settings) -> list[str]:
         raise BadSettings(
             f"ROOMS_STANDING_FEEDS names {', '.join(unknown)}; there are {', '.join(CATALOGUE)}"
         )
+    strangers = sorted(set(settings.guards) - {EVERY_FEED, *CATALOGUE})
+    if strangers:
+        raise BadSettings(f"ROOMS_GUARDS names {', '.join(strangers)}, which is no feed here")
     applied = await asyncio.to_thread(migrate, dsn)
     async with (
         open_connections(dsn, name="migrate", size_max=1) as connections,
         transaction(connections) as connection,
     ):
         for feed in CATALOGUE.values():
-            await feeds.upsert(
+            wanted = _as_set(feed, settings)
+            in_force = await feeds.upsert(
                 connection,
-                _with_quorum(feed, settings.quorum),
+                wanted,
                 standing=feed.name in settings.standing_feeds,
                 made_with=made_with(feed),
             )
+            if in_force != wanted.guards:
+                log.warning("guards_kept", feed=feed.name, why="a room is open that has them")
         for name in applied:
             await audit_log.note(connection, "migrate", name, "rooms migrate", operator())
         known = await flags.known(connection)
@@ -53,7 +67,20 @@ async def migrate_all(settings: Settings) -> list[str]:
     return applied
 
 
-def _with_quorum(feed: Feed, quorum: int | None) -> Feed:
-    if quorum is None:
-        return feed
-    return replace(feed, guards=replace(feed.guards, quorum=quorum))
+def _as_set(feed: Feed, settings: Settings) -> Feed:
+    """Return a feed with the guards that the operator wants.
+
+    Raises:
+        BadSettings: when they cannot be guards.
+    """
+    changes = {**settings.guards.get(EVERY_FEED, {}), **settings.guards.get(feed.name, {})}
+    if settings.quorum is not None:
+        changes["quorum"] = settings.quorum
+    unknown = sorted(set(changes) - {each.name for each in fields(Guards)})
+    if unknown:
+        raise BadSettings(f"ROOMS_GUARDS knows no {', '.join(unknown)}; see docs/prices.md")
+    try:
+        guards = feeds.guards_from_json({**feeds.guards_to_json(feed.guards), **changes})
+    except (ValueError, Impossible) as wrong:
+        raise BadSettings(f"ROOMS_GUARDS of {feed.name}: {wrong}") from None
+    return replace(feed, guards=guards)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     """Feeds that are wanted with no room on them too."""
     quorum: int | None = None
     """Overrides how many sources must agree, for a place that has fewer."""
+    guards: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Feed to guards that differ from its own; ``*`` is every feed."""
 
     seconds_kept_ms: int = Field(default=86_400_000, ge=3_600_000)
     """How long the seconds of a feed are kept, before now and before every room not paid."""

@@ -177,6 +177,8 @@ class Replay:
                     told.append(effect.price)
                 case SecondClosed():
                     outcomes.append(Second(effect, self._position))
+                case Strayed():
+                    continue  # Said to the operator, and decides nothing.
                 case _:
                     if isinstance(effect, Decided):
                         self._decided.add(effect.room)

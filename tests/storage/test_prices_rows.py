@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 
 from rooms.catalogue import CATALOGUE
+from rooms.coverage import Coverage
 from rooms.crossing import Crossing
 from rooms.event import PUBLIC, Kind
 from rooms.feed import Guards
@@ -92,6 +93,20 @@ async def test_a_feed_comes_back_as_it_was_and_never_changes_its_scale(
         with pytest.raises(Impossible, match="another scale"):
             await feeds.upsert(connection, replace(feed, scale=6), standing=True)
         assert await feeds.every(connection) == {FEED: feed}
+
+
+async def test_guards_stay_as_they_are_while_a_room_is_open_that_was_opened_by_them(
+    place: Connections,
+) -> None:
+    stricter = replace(CATALOGUE[FEED], guards=Guards(quorum=4))
+    await room(place, 1)
+    async with transaction(place) as connection:
+        kept = await feeds.upsert(connection, stricter, standing=True)
+        void = Decided(1, Outcome.VOID, VoidReason.GAP, UnixMs(9_000), None)
+        await decisions.decide(connection, [void])
+        changed = await feeds.upsert(connection, stricter, standing=True)
+
+    assert (kept.quorum, changed.quorum) == (3, 4)
 
 
 async def test_a_feed_is_wanted_when_it_stands_or_somebody_begins_a_room_on_it(
@@ -219,6 +234,46 @@ async def test_many_rooms_are_decided_at_once_and_each_only_once(place: Connecti
         assert await crossings.of(connection, 2) == crossing
         assert await crossings.of(connection, 1) is None
     assert await told(place) == [*["room.decided"] * 3, "settlements", "custody"]
+
+
+SECOND = SecondClosed(
+    second_at=UnixMs(0), low=Value(90), high=Value(100), last=Value(95), changes=2,
+    silence=None, memory=MEMORY,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("held_ms", "seconds", "outcome"),
+    [
+        pytest.param(0, {5: (99, 100)}, "NO", id="short of it"),
+        pytest.param(0, {5: (90, 101)}, "VOID", id="reached"),
+        pytest.param(0, {3: (101, 102), 9: (101, 102)}, "NO", id="reached outside of the watch"),
+        pytest.param(2_000, {5: (90, 101), 6: (101, 101), 7: (101, 101)}, "NO", id="not held"),
+        pytest.param(
+            2_000, {5: (101, 102), 6: (101, 101), 7: (102, 103)}, "VOID", id="held and missed"
+        ),
+    ],
+)
+async def test_no_is_not_said_against_the_stored_seconds(
+    place: Connections, held_ms: int, seconds: dict[int, tuple[int, int]], outcome: str
+) -> None:
+    await room(place, 1, state="LOCKED")
+    await place.execute("UPDATE rooms SET target = 101, held_ms = $1", held_ms)
+    async with transaction(place) as connection:
+        for at, (low, high) in seconds.items():
+            moment = UnixMs(1_000 * at)
+            second = replace(SECOND, second_at=moment, low=Value(low), high=Value(high))
+            await feed_seconds.store(connection, FEED, second, log_position=at)
+        covered = Coverage(UnixMs(4_000), UnixMs(9_000), 700, 600)
+        no = Decided(1, Outcome.NO, None, UnixMs(9_000), None, covered)
+        await decisions.decide(connection, [no])
+    row = await place.fetchrow("SELECT outcome, void_reason FROM rooms")
+    assert row is not None
+    reason = "touch_missed" if outcome == "VOID" else None
+    assert tuple(row) == (outcome, reason)
+    kept = await place.fetchrow("SELECT * FROM coverage")
+    assert kept is not None
+    assert tuple(kept) == (1, 4_000, 9_000, 700, 600)
 
 
 @pytest.mark.parametrize(
