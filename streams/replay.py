@@ -21,6 +21,7 @@ from rooms.feed_log import (
     Memory,
     OpenRoom,
     SecondClosed,
+    Strayed,
     Told,
     WatchStarted,
 )

@@ -75,7 +75,7 @@ def base() -> int:
 async def three_minutes(place: Stage, start: int) -> int:
     """Tell a story with rooms that end YES and NO, a silence, and nonsense; return its end."""
     yes = a_room(start, 7)
-    no = a_room(start, 8, move_bps=4_000, deadline_at=UnixMs(start + 100_000), gap_ms_max=40_000)
+    no = a_room(start, 8, move_bps=4_000, deadline_at=UnixMs(start + 100_000), gap_ms_max=50_000)
     for room in (yes, no):
         await place.room(room)
     await place.say(start - 500, 200)
