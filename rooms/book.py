@@ -1,12 +1,14 @@
 """Book: the targets of a feed's rooms, sorted, so that a price asks only the nearest.
 
-In        targets added and taken out; values.
+In        targets added and taken out, one by one or packed; values.
 Out       the rooms that a value reaches, each once.
+Holds     of packed rooms only the nearest target each way; the next follows when it is reached.
 Promises  a value that reaches nothing costs two comparisons, however many rooms are open.
 """
 
 from heapq import heappop, heappush
 
+from rooms.packed import PackedRooms
 from rooms.room import Comparator
 from rooms.units import Value
 
@@ -18,9 +20,8 @@ class Book:
         self._up: list[tuple[int, int]] = []
         self._down: list[tuple[int, int]] = []
         self._target: dict[int, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._target)
+        self._packed = PackedRooms()
+        self._nearest: dict[Comparator, int] = {}
 
     def add(self, room: int, comparator: Comparator, target: Value) -> None:
         """Watch for ``target``; a room has one target, which never changes."""
@@ -28,10 +29,13 @@ class Book:
         if room in self._target:
             return
         self._target[room] = target
-        if comparator is Comparator.UP:
-            heappush(self._up, (target, room))
-        else:
-            heappush(self._down, (-target, room))
+        self._push(comparator, target, room)
+
+    def add_packed(self, packed: PackedRooms) -> None:
+        """Watch for the targets of packed rooms, until each is taken out there."""
+        self._packed = packed
+        for comparator in Comparator:
+            self._push_nearest(comparator)
 
     def remove(self, room: int) -> None:
         """Watch no longer; a room that is not here is no mistake."""
@@ -41,13 +45,28 @@ class Book:
         """Take out and return the rooms that ``value`` reaches, nearest target first."""
         taken: list[int] = []
         while self._up and self._up[0][0] <= value:
-            self._take(heappop(self._up), 1, taken)
+            self._take(heappop(self._up), Comparator.UP, taken)
         while self._down and -self._down[0][0] >= value:
-            self._take(heappop(self._down), -1, taken)
+            self._take(heappop(self._down), Comparator.DOWN, taken)
         return taken
 
-    def _take(self, top: tuple[int, int], sign: int, taken: list[int]) -> None:
-        target, room = top
-        if self._target.get(room) == sign * target:
+    def _take(self, top: tuple[int, int], comparator: Comparator, taken: list[int]) -> None:
+        key, room = top
+        if self._nearest.get(comparator) == room:
+            self._push_nearest(comparator)
+            if room in self._packed:
+                taken.append(room)
+        elif self._target.get(room) == comparator * key:
             del self._target[room]
             taken.append(room)
+
+    def _push_nearest(self, comparator: Comparator) -> None:
+        self._nearest.pop(comparator, None)
+        if (nearest := self._packed.next_target(comparator)) is not None:
+            target, room = nearest
+            self._nearest[comparator] = room
+            self._push(comparator, target, room)
+
+    def _push(self, comparator: Comparator, target: int, room: int) -> None:
+        heap = self._up if comparator is Comparator.UP else self._down
+        heappush(heap, (comparator * target, room))

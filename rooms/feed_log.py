@@ -18,6 +18,7 @@ from rooms.coverage import Coverage, Gaps
 from rooms.crossing import Crossing, thinned
 from rooms.feed import Guards
 from rooms.index_price import IndexPrice, Silence
+from rooms.packed import PackedRooms, WatchedRoom
 from rooms.room import Comparator, Outcome, VoidReason, reached, target_of_move
 from rooms.sources import NEVER, Sources, SourcesMemory
 from rooms.tick import Tick
@@ -160,6 +161,8 @@ class FeedLog:
         self._guards = guards
         self._book = Book()
         self._rooms: dict[int, OpenRoom] = {}
+        self._packed = PackedRooms()
+        self._packed_deadline: int | None = None
         self._targets: dict[int, Value] = {}
         self._unfixed: dict[int, None] = {}
         self._timers: list[tuple[int, int, int]] = []
@@ -194,7 +197,7 @@ class FeedLog:
     @property
     def open_count(self) -> int:
         """Return how many rooms are open here."""
-        return len(self._rooms)
+        return len(self._rooms) + len(self._packed)
 
     def open(self, room: OpenRoom, *, locked: bool = False) -> None:
         """Follow a room until it is decided; to hear it twice is to hear it once.
@@ -203,7 +206,7 @@ class FeedLog:
             room: as it stands; one whose target is fixed goes on from there.
             locked: its lock was told before, by whoever followed this log until now.
         """
-        if room.id in self._rooms:
+        if room.id in self._rooms or room.id in self._packed:
             return
         self._rooms[room.id] = room
         # Most rooms that are taken over wait for nothing but their deadline.
@@ -221,9 +224,18 @@ class FeedLog:
         else:
             self._wait_for(_Timer.WATCH, room, room.watch_at)
 
+    def open_packed(self, packed: PackedRooms) -> None:
+        """Follow rooms whose watch the log has passed and whose target decides at first touch."""
+        assert not len(self._packed), "rooms are taken over once"
+        self._packed = packed
+        self._book.add_packed(packed)
+        self._uncompared = True
+        self._wait_for_packed()
+
     def stop(self, room: int) -> None:
         """Follow a room no longer: it was decided elsewhere."""
         self._rooms.pop(room, None)
+        self._packed.take_out(room)
         self._targets.pop(room, None)
         self._unfixed.pop(room, None)
         self._left_holds.pop(room, None)
@@ -290,6 +302,13 @@ class FeedLog:
     def _wait_for(self, kind: _Timer, room: OpenRoom, due_at: int) -> None:
         heappush(self._timers, (due_at, kind, room.id))
 
+    def _wait_for_packed(self) -> None:
+        """Wait for the next deadline among the packed rooms; the others come after it."""
+        self._packed_deadline = None
+        if (due := self._packed.next_deadline()) is not None:
+            due_at, self._packed_deadline = due
+            heappush(self._timers, (due_at, _Timer.DEADLINE, self._packed_deadline))
+
     def _is_due(self, at: UnixMs) -> bool:
         """Say whether something happens on the way to ``at`` by time alone."""
         at = max(self._at, at)
@@ -313,9 +332,12 @@ class FeedLog:
             self._at = max(self._at, UnixMs(next_due))
             if timer_due == next_due:
                 _, kind, room_id = heappop(self._timers)
-                room = self._rooms.get(room_id)
-                if room is not None:
+                if room_id == self._packed_deadline:
+                    self._wait_for_packed()
+                if (room := self._rooms.get(room_id)) is not None:
                     yield from self._fall_due(_Timer(kind), room, UnixMs(next_due))
+                elif (watched := self._packed.get(room_id)) is not None:
+                    yield self._decide_at_deadline(watched)
             elif self._scatter_due == next_due:
                 self._scatter_due = NEVER
                 yield from self._void_scattered()
@@ -364,7 +386,8 @@ class FeedLog:
         self._gaps.note_priced(self._at)
         if self._gaps.are_many:
             watches = (room.watch_at for room in self._rooms.values())
-            self._gaps.forget_before(min(watches, default=self._at))
+            earliest = min(watches, default=self._at)
+            self._gaps.forget_before(min(earliest, self._packed.earliest_watch_at or earliest))
 
     def _look(self, *, heard: bool = True) -> Iterator[Effect]:
         """Tell the price or the silence if it is another, and compare it.
@@ -407,8 +430,10 @@ class FeedLog:
         for room_id in self._holding.take_reached(price.value):
             self._fall_back(room_id)
         for room_id in self._book.take_reached(price.value):
-            room = self._rooms[room_id]
-            if room.held_ms:
+            room = self._rooms.get(room_id)
+            if room is None:
+                yield self._cross(self._packed.get(room_id), before, price)
+            elif room.held_ms:
                 self._hold(room, before, price)
             else:
                 yield self._cross(room, before, price)
@@ -491,13 +516,14 @@ class FeedLog:
 
     def _cross(
         self,
-        room: OpenRoom,
+        room: OpenRoom | WatchedRoom | None,
         before: IndexPrice | None,
         price: IndexPrice,
         began: IndexPrice | None = None,
         between: tuple[IndexPrice, ...] = (),
     ) -> Decided:
-        target = self._targets[room.id]
+        assert room is not None, "a target is of a room that is followed"
+        target = room.target if isinstance(room, WatchedRoom) else self._targets[room.id]
         if before is not None and reached(room.comparator, target, before.value):
             before = None  # The room was opened when the price was there already.
         crossing = Crossing(
@@ -524,10 +550,10 @@ class FeedLog:
     def _void_scattered(self) -> Iterator[Decided]:
         """Void what is watched: for so long now nobody knows what the price is."""
         watched = [room for room in self._rooms.values() if room.watch_at <= self._at]
-        for room in watched:
+        for room in (*watched, *self._packed.left()):
             yield self._decide(room, Outcome.VOID, VoidReason.SOURCES_SCATTERED, self._at)
 
-    def _decide_at_deadline(self, room: OpenRoom) -> Decided:
+    def _decide_at_deadline(self, room: OpenRoom | WatchedRoom) -> Decided:
         covered = self._gaps.coverage(room.watch_at, room.deadline_at)
         if self._silence is not None or self._price is None:
             reason: VoidReason | None = VoidReason.SILENT_AT_END
@@ -539,7 +565,7 @@ class FeedLog:
 
     def _decide(
         self,
-        room: OpenRoom,
+        room: OpenRoom | WatchedRoom,
         outcome: Outcome,
         reason: VoidReason | None,
         at: UnixMs,

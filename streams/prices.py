@@ -27,7 +27,6 @@ from rooms.feed_log import (
     FeedLog,
     Locked,
     Memory,
-    OpenRoom,
     SecondClosed,
     Strayed,
     Told,
@@ -63,7 +62,6 @@ LIVE_PAUSE_S: Final = 0.05
 LIVE_PAUSE_AFTER_TROUBLE_S: Final = 1.0
 SEND_LIMIT_S: Final = 20.0
 WRITTEN_TOGETHER_MAX: Final = 5_000
-OPENED_TOGETHER_MAX: Final = 1_000
 PENDING_MAX: Final = 10_000
 SHOWN_MAX: Final = 10_000
 _LOG_APPEND_TIME: Final = 1
@@ -457,26 +455,26 @@ class Pricing:
                 if partition_of(name, self._deps.partitions) == number
             }
             left = await feed_seconds.newest(connection, found)
-            rooms = await open_rooms.of_feeds(connection, list(found))
         told = await self._deps.live.prices_of(found)
         end = await self._end(number)
         followers = {
             name: _taken_up(feed, left.get(name), told.get(name), end)
             for name, feed in found.items()
         }
-        for name, follower in followers.items():
-            await self._open_rooms(follower, rooms[name])
+        for follower in followers.values():
+            await self._open_rooms(follower)
         return followers
 
-    async def _open_rooms(
-        self, follower: _Follower, rooms: Sequence[tuple[OpenRoom, bool]]
-    ) -> None:
-        """Let a follower follow rooms, and others of this process do their work in between."""
-        for count, (room, locked) in enumerate(rooms, 1):
-            follower.log.open(room, locked=locked)
-            if count % OPENED_TOGETHER_MAX == 0:
+    async def _open_rooms(self, follower: _Follower) -> None:
+        """Let a follower follow its rooms; others of this process do their work in between."""
+        feed, at = follower.feed.name, follower.log.at
+        async with self._deps.connections.acquire() as connection:
+            async for page in open_rooms.singles(connection, feed, at):
+                for room, locked in page:
+                    follower.log.open(room, locked=locked)
                 self._deps.note_progress()
-                await asyncio.sleep(0)
+            follower.log.open_packed(await open_rooms.packed(connection, feed, at))
+        self._deps.note_progress()
 
     async def _end(self, number: int) -> int | None:
         """Return where the partition ends, or None when the broker does not say."""

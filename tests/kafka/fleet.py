@@ -140,8 +140,8 @@ class Fleet:
             deadline_at=lead_ms + 600 + watched_ms, gap_ms_max=20_000,
         )  # fmt: skip
         async with transaction(self.connections) as connection:
-            found = await open_rooms.of_feeds(connection, [feed])
-            [opened] = [each for each, _ in found[feed] if each.id == room]
+            pages = [page async for page in open_rooms.singles(connection, feed, UnixMs(0))]
+            [opened] = [each for page in pages for each, _ in page if each.id == room]
             await outbox.to_log(connection, feed, messages.opened(opened))
         self.rooms = room
         yes, no = self.random.sample(PEOPLE, 2)

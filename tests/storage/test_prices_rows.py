@@ -163,12 +163,34 @@ async def test_open_rooms_are_read_by_feed_and_overdue_ones_by_deadline(
     for number, state in ((1, "OPEN"), (2, "LOCKED"), (3, "DRAFT")):
         await room(place, number, state=state)
     async with place.acquire() as connection:
-        found = await open_rooms.of_feeds(connection, [FEED, "BTC/USD"])
+        found = [page async for page in open_rooms.singles(connection, FEED, UnixMs(9_000))]
         late = await open_rooms.overdue(connection, 60_000)
-    assert [(each.id, locked) for each, locked in found[FEED]] == [(1, False), (2, True)]
-    assert found["BTC/USD"] == []
-    assert found[FEED][0][0].comparator is Comparator.UP
+        none = [page async for page in open_rooms.singles(connection, "BTC/USD", UnixMs(9_000))]
+    assert [(each.id, locked) for page in found for each, locked in page] == [(1, False), (2, True)]
+    assert none == []
+    assert found[0][0][0].comparator is Comparator.UP
     assert [(each.id, each.deadline_at) for each in late] == [(1, 9_000), (2, 9_000)]
+
+
+@pytest.mark.parametrize(("at", "packed"), [(3_999, []), (4_000, [2, 3])])
+async def test_a_room_is_packed_once_its_log_has_passed_its_watch_and_its_target_is_fixed(
+    place: Connections, at: int, packed: list[int]
+) -> None:
+    for number in (1, 2, 3, 4):
+        await room(place, number, state="LOCKED")
+    fixed = "UPDATE rooms SET watched_at = 4000, target = $2, comparator = $3 WHERE id = $1"
+    await place.execute(fixed, 2, 50, 1)
+    await place.execute(fixed, 3, 40, -1)
+    await place.execute("UPDATE rooms SET watched_at = 4000 WHERE id = 4")
+    async with place.acquire() as connection:
+        waiting = [page async for page in open_rooms.singles(connection, FEED, UnixMs(at))]
+        watched = await open_rooms.packed(connection, FEED, UnixMs(at))
+    assert [number for number in range(5) if number in watched] == packed
+    assert [each.id for page in waiting for each, _ in page] == sorted({1, 2, 3, 4} - set(packed))
+    if packed:
+        found = watched.get(3)
+        assert found is not None
+        assert (found.comparator, found.target, found.deadline_at) == (Comparator.DOWN, 40, 9_000)
 
 
 async def test_a_lock_is_told_once(place: Connections) -> None:
