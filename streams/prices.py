@@ -535,16 +535,26 @@ class Pricing:
             place = self._partitions.get(number)
         if place is not None:
             follower = place.followers.get(feed)
-            read_until = now if place.handled + 1 >= end else place.appended_at
+            is_read = await self._is_end(number, place.handled + 1, end)
+            read_until = now if is_read else place.appended_at
             heard_at = max(follower.appended_at, follower.log.at) if follower else 0
             return read_until - heard_at > ENDED_MS
         try:
             finished = await self._deps.ends.committed(self._app.conf.id, [(TICKS, number)])
         except (KafkaError, TimeoutError, OSError):
             return False
-        if finished.get((TICKS, number), 0) < end:
+        if not await self._is_end(number, finished.get((TICKS, number), 0), end):
             return False  # There is more to read, and whoever reads it decides.
         return now - await again(partial(self._left_at, feed)) > ENDED_MS
+
+    async def _is_end(self, number: int, offset: int, end: int) -> bool:
+        """Say whether there is no message from ``offset`` on, though there may be a marker."""
+        if offset >= end:
+            return True
+        try:
+            return not await self._deps.ends.has_message(TICKS, number, offset)
+        except (KafkaError, TimeoutError, OSError):
+            return False
 
     async def _left_at(self, feed: str) -> int:
         """Return the log's time at which a feed was left; 0 when it was never heard."""

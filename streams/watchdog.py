@@ -32,11 +32,21 @@ class StoodStill(Exception):
 
 
 class Stillness:
-    """Judge by what was seen at each look whether a reader stands still. Pure: time is given."""
+    """Judge by what was seen at each look whether a reader stands still. Pure: time is given.
+
+    Attributes:
+        standing: the topic, the partition and the place of which that was said last.
+    """
 
     def __init__(self, still_limit_s: float = STILL_LIMIT_S) -> None:
         self._still_limit_s = still_limit_s
         self._stood: dict[tuple[str, int], tuple[int, float]] = {}
+        self.standing: tuple[str, int, int] | None = None
+
+    def excuse(self) -> None:
+        """Take back what was said last: what lies behind that place is no message."""
+        if self.standing is not None:
+            del self._stood[self.standing[:2]]
 
     def look(self, ends: Places, read: Places, committed: Places, now_s: float) -> str | None:
         """Say what is wrong, or None.
@@ -46,6 +56,7 @@ class Stillness:
             read: how far this process has read.
             committed: how far the group had finished, whoever did it.
         """
+        self.standing = None
         for partition in [known for known in self._stood if known not in ends]:
             del self._stood[partition]
         for partition, end in ends.items():
@@ -64,6 +75,7 @@ class Stillness:
                 since_s = now_s
             self._stood[partition] = (place, since_s)
             if now_s - since_s >= self._still_limit_s:
+                self.standing = (topic, number, place)
                 return f"{topic}/{number} stands at {place} of {end} for {now_s - since_s:.0f} s"
         return None
 
@@ -102,9 +114,13 @@ async def watch(
             read = dict(places.next_offset)
             committed = await ends.committed(app.conf.id, assigned)
             found = await ends.ends(assigned)
+            wrong = stillness.look(found, read, committed, now_s)
+            # Behind the last message there may still be the marker of a transaction.
+            if stillness.standing and not await ends.has_message(*stillness.standing):
+                stillness.excuse()
+                continue
         except (KafkaError, TimeoutError, OSError) as trouble:
             log.warning("log_ends_unknown", why=type(trouble).__name__)
             continue
-        wrong = stillness.look(found, read, committed, now_s)
         if wrong is not None:
             raise StoodStill(wrong)

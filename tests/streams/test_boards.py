@@ -140,6 +140,17 @@ def test_what_another_worker_finished_meanwhile_counts_as_read() -> None:
     assert stillness.look({TICKS: 90}, {TICKS: 3}, {TICKS: 90}, 60.0) is None
 
 
+def test_what_lies_behind_the_last_message_is_excused_until_there_is_more() -> None:
+    stillness = Stillness(10.0)
+    for second in (0.0, 10.0):
+        wrong = stillness.look({TICKS: 4}, {TICKS: 3}, {}, second)
+    assert wrong is not None
+    assert stillness.standing == (*TICKS, 3)
+    stillness.excuse()
+    assert stillness.look({TICKS: 4}, {TICKS: 3}, {}, 19.9) is None
+    assert stillness.look({TICKS: 6}, {TICKS: 3}, {}, 29.9) is not None
+
+
 def test_a_log_shorter_than_what_was_read_is_another_log() -> None:
     wrong = Stillness().look({TICKS: 2}, {TICKS: 3}, {}, 0.0)
     assert wrong is not None
