@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,9 @@ from chain.settings import RpcSettings
 from chain.signer import KeyPath
 from chain.trouble import NotKnown
 from cli.embedded import SANDBOX, Stack
+from cli.hearing import faults_of, heard_from
 from cli.plot import RECORDED, STORY, WITHDRAWN, PlannedRoom, Plot, Steering
-from cli.ports import Ports
+from cli.ports import Ports, free_ports
 from cli.settings import read_settings_from
 from cli.story import Actor
 from cli.supervisor import Supervisor
@@ -85,6 +86,7 @@ async def play(
     recording: Path | None = None,
     apache: bool = False,
     turnkey: bool = False,
+    copies: Mapping[str, int] | None = None,
 ) -> None:
     """Play it, print it, and raise when it does not add up.
 
@@ -96,6 +98,7 @@ async def play(
         recording: play on captured frames, served at their own pace, instead of the market.
         apache: on Apache Kafka instead of our own broker.
         turnkey: with keys in a Turnkey organisation instead of the keystore.
+        copies: how many of a process there are, where that is not one.
 
     Raises:
         DoesNotAddUpError: with everything that was found.
@@ -108,6 +111,8 @@ async def play(
         stack = Stack(
             folder=folder.resolve(), ports=Ports.free(), venues=SANDBOX, seed=seed,
             logs_to_files=True, recording=recording, apache=apache, turnkey=turnkey,
+            copies=copies or {},
+            more_gateways=free_ports((copies or {}).get("gateway", 1) - 1),
             extra={"QUORUM": "1"} if recording else {},
         )  # fmt: skip
         supervisor = await held.enter_async_context(running_stack(stack, console))
@@ -195,6 +200,9 @@ class World:
         if len(after.rooms) != len(self.plot.rooms):
             faults.append(f"{len(after.rooms)} rooms were opened, not {len(self.plot.rooms)}")
         got = await self._at_chain(self.rpcs[0], [self.outside])
+        for name, url in self.stack.gateways.items():
+            heard = await heard_from(url, len(after.rooms))
+            faults += faults_of(name, heard, len(after.rooms))
         if got[self.outside] != _lamports(WITHDRAWN):
             faults.append(f"the outside address has {got[self.outside]} lamports")
         return faults
@@ -395,6 +403,7 @@ def _facts(
     return {
         "seed": stack.seed,
         "broker": stack.broker,
+        "processes": [child.name for child in stack.processes()],
         "story": tell.told,
         "rooms": [
             {

@@ -56,6 +56,20 @@ SOURCES: Final = {
 KEYED: Final = ("pyth",)
 """Sources that let nobody in without a key; the sandbox takes any."""
 
+PROCESSES: Final[Mapping[str, tuple[str, ...]]] = {
+    "custody": ("postgres", "broker", "solana", "turnkey"),
+    "worker": ("postgres", "broker", "valkey"),
+    "gateway": ("postgres", "broker"),
+    "bot": ("postgres", "valkey", "telegram"),
+    "feeds": ("postgres", "broker", "venues"),
+    "auditor": ("postgres", "solana"),
+    "recorder": ("postgres", "broker"),
+}
+"""The product's own processes, and what each needs, where it is there."""
+
+COMMANDS: Final = {"recorder": "record"}
+"""What a process is called as a command, where that is another word."""
+
 ONLY_FOR: Final = {
     "KEYSTORE_PASSPHRASE": "custody",
     "TURNKEY__KEYS": "custody",
@@ -87,6 +101,8 @@ class Stack:
     Attributes:
         venues: `PUBLIC`, or `SANDBOX` for the seeded market or ``recording``.
         apache: Apache Kafka is the broker, instead of our own.
+        copies: how many of a process there are, where that is not one.
+        more_gateways: where further gateways listen, one port each.
         logs_to_files: children write into files instead of to the person.
         coloured: the person reads them on a terminal.
         turnkey: people's, vaults' and the treasury's keys lie in a Turnkey organisation of our own.
@@ -100,6 +116,8 @@ class Stack:
     recording: Path | None = None
     apache: bool = False
     turnkey: bool = False
+    copies: Mapping[str, int] = field(default_factory=dict)
+    more_gateways: tuple[int, ...] = ()
     logs_to_files: bool = False
     log_format: LogFormat = "people"
     coloured: bool = False
@@ -119,6 +137,13 @@ class Stack:
     def gateway_url(self) -> str:
         """Return where programs subscribe."""
         return f"ws://{HOST}:{self.ports.gateway}/v1"
+
+    @property
+    def gateways(self) -> dict[str, str]:
+        """Return the address of each gateway, by its name."""
+        ports = (self.ports.gateway, *self.more_gateways)
+        names = ("gateway", *(f"gateway-{number}" for number in range(2, len(ports) + 1)))
+        return {name: f"ws://{HOST}:{port}" for name, port in zip(names, ports, strict=True)}
 
     @property
     def solana_url(self) -> str:
@@ -259,17 +284,16 @@ class Stack:
         return children
 
     def processes(self) -> list[Child]:
-        """Return the product's own processes."""
-        venues = () if self.venues == PUBLIC else ("venues",)
-        signer = ("turnkey",) if self.turnkey else ()
+        """Return the product's own processes: `worker`, and of more than one `worker-2`, …."""
+        servers = {child.name for child in self.servers()}
         return [
-            self._own("custody", "custody", needs=("postgres", "broker", "solana", *signer)),
-            self._own("worker", "worker", needs=("postgres", "broker", "valkey")),
-            self._own("gateway", "gateway", needs=("postgres", "broker")),
-            self._own("bot", "bot", needs=("postgres", "valkey", "telegram")),
-            self._own("feeds", "feeds", needs=("postgres", "broker", *venues)),
-            self._own("auditor", "auditor", needs=("postgres", "solana")),
-            self._own("recorder", "record", needs=("postgres", "broker")),
+            self._own(
+                name if number == 1 else f"{name}-{number}",
+                COMMANDS.get(name, name),
+                needs=tuple(need for need in needs if need in servers),
+            )
+            for name, needs in PROCESSES.items()
+            for number in range(1, self.copies.get(name, 1) + 1)
         ]
 
     async def fund_operator(self) -> None:
@@ -292,11 +316,15 @@ class Stack:
         environment: dict[str, str] = {f"{PREFIX}LOG_FORMAT": self.log_format}
         if words[0] != "sandbox":
             environment |= self.environment()
-            own_role = self.postgres.dsn(DATABASE, user=f"rooms_{name}")
+            process, _, number = name.partition("-")
+            own_role = self.postgres.dsn(DATABASE, user=f"rooms_{process}")
             environment[f"{PREFIX}DATABASE_URL"] = own_role
             for secret, owner in ONLY_FOR.items():
-                if owner != name:
+                if owner != process:
                     environment.pop(f"{PREFIX}{secret}", None)
+            if process == "gateway" and number:
+                port = self.more_gateways[int(number) - 2]
+                environment[f"{PREFIX}GATEWAY_PORT"] = str(port)
         if self.coloured and not self.logs_to_files:
             environment["FORCE_COLOR"] = "1"
         return Child(

@@ -6,7 +6,7 @@ Promises  `--help` says what each command does; whatever cannot work is one clea
 
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cli import pushing, sandbox, turnkey
 from cli.logs import set_up_logs
-from cli.ports import BASE, Ports
+from cli.ports import BASE, Ports, free_ports
 from cli.running import run_until_told
 from cli.settings import BadSettings, Settings, read_settings
 
@@ -36,6 +36,10 @@ Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept."
 What = Annotated[str, typer.Argument(help="bets, rooms, withdrawals, signing or all")]
 Reason = Annotated[str, typer.Option(help="Why; it is written down for good.")]
 Seed = Annotated[int, typer.Option(help="Which sandbox market: the same seed, the same prices.")]
+Scale = Annotated[
+    list[str] | None,
+    typer.Option("--scale", help="How many of a process: worker=3. Once for each process."),
+]
 Broker = Annotated[
     str, typer.Option("--kafka", help="The broker: embedded, or apache (needs java, and mvn once).")
 ]
@@ -67,6 +71,7 @@ def up(
     logs: Annotated[str, typer.Option(help="How to log: people or json.")] = "people",
     kafka: Broker = "embedded",
     in_turnkey: Turnkey = False,
+    scale: Scale = None,
     seed: Seed = 1,
 ) -> None:
     """Start everything on this machine and print where the chat page is."""
@@ -78,6 +83,7 @@ def up(
         raise typer.BadParameter("choose auto, public or sandbox", param_hint="--venues")
     if logs not in ("people", "json"):
         raise typer.BadParameter("choose people or json", param_hint="--logs")
+    copies = _copies(scale)
 
     async def work() -> None:
         chosen = SANDBOX if recording else await choose_venues(venues)
@@ -85,7 +91,8 @@ def up(
             folder=data.resolve(), ports=Ports.from_base(ports), venues=chosen, seed=seed,
             recording=recording.resolve() if recording else None,
             log_format="json" if logs == "json" else "people", coloured=sys.stdout.isatty(),
-            apache=_is_apache(kafka), turnkey=in_turnkey,
+            apache=_is_apache(kafka), turnkey=in_turnkey, copies=copies,
+            more_gateways=free_ports(copies.get("gateway", 1) - 1),
             extra={"QUORUM": str(quorum)} if quorum else {},
         )  # fmt: skip
         await start(stack, Console())
@@ -112,6 +119,7 @@ def demo(
     ] = None,
     kafka: Broker = "embedded",
     in_turnkey: Turnkey = False,
+    scale: Scale = None,
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
     from cli.demo import play
@@ -119,7 +127,7 @@ def demo(
     run_until_told(
         play(
             seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording,
-            apache=_is_apache(kafka), turnkey=in_turnkey,
+            apache=_is_apache(kafka), turnkey=in_turnkey, copies=_copies(scale),
         )
     )  # fmt: skip
 
@@ -365,6 +373,15 @@ def _is_apache(broker: str) -> bool:
     if broker not in ("embedded", "apache"):
         raise typer.BadParameter("choose embedded or apache", param_hint="--kafka")
     return broker == "apache"
+
+
+def _copies(scale: list[str] | None) -> Mapping[str, int]:
+    from cli.scale import BadScaleError, copies_of
+
+    try:
+        return copies_of(scale or ())
+    except BadScaleError as error:
+        raise typer.BadParameter(str(error), param_hint="--scale") from None
 
 
 def _settings(process: str) -> Settings:

@@ -57,18 +57,23 @@ class Ports:
     @classmethod
     def free(cls) -> "Ports":
         """Take ports that are free now."""
-        held = [socket.socket() for _ in fields(cls)]
-        try:
-            for one in held:
-                one.bind((HOST, 0))
-            return cls(*(one.getsockname()[1] for one in held))
-        finally:
-            for one in held:
-                one.close()
+        return cls(*free_ports(len(fields(cls))))
 
     def named(self) -> list[tuple[str, int]]:
         """Return each port with the name of its part."""
         return [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)]
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Return ports that nobody listens on now."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for one in held:
+            one.bind((HOST, 0))
+        return tuple(one.getsockname()[1] for one in held)
+    finally:
+        for one in held:
+            one.close()
 
 
 def _is_free(port: int) -> bool:

@@ -87,8 +87,9 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
         await asyncio.to_thread(ensure_database, stack.postgres, DATABASE)
         await migrate_all(read_settings_from(stack.environment()))
         await stack.fund_operator()
-        step("starting custody, worker, gateway, bot, feeds, auditor and recorder")
-        await supervisor.start(stack.processes())
+        processes = stack.processes()
+        step(f"starting {', '.join(child.name for child in processes)}")
+        await supervisor.start(processes)
         step("everything is ready")
         yield supervisor
 
@@ -107,6 +108,8 @@ async def up(stack: Stack, console: Console) -> None:
         console.print(f"  chat page      [bold underline]{stack.page_url}[/]")
         console.print(f"  live prices    {stack.gateway_url}/prices")
         console.print(f"  settlements    {stack.gateway_url}/settlements")
+        for name, url in list(stack.gateways.items())[1:]:
+            console.print(f"  {name:<14} {url}/v1")
         console.print(f"  data           {stack.folder}")
         console.print("\n  Ctrl-C stops everything.\n")
         try:
