@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import betting, settling, ticks
+from benchmarks import betting, settling, takeover, ticks
 from benchmarks.alone import Measure, Options
 from benchmarks.figure import Figure, show, write
 from benchmarks.stand import BROKERS, Broker, stand
 from cli.logs import set_up_logs
 from sandbox.kafka import missing
 
-ON_A_BROKER: Final[dict[str, Measure]] = {"ticks": ticks.measure}
+ON_A_BROKER: Final[dict[str, Measure]] = {"ticks": ticks.measure, "takeover": takeover.measure}
 WITHOUT: Final[dict[str, Measure]] = {"settling": settling.measure, "betting": betting.measure}
 FOLDER: Final = Path("benchmarks/measured")
 

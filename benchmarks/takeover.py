@@ -1,20 +1,21 @@
 """Take-over: how long feeds stand still when one of two workers is killed, with many rooms open.
 
-Run       python benchmarks/takeover.py [--rooms 1000000] [--kafka apache|embedded] [--feeds 6]
-Out       for the dead worker's feeds and for the others: from the kill to the first price of a tick
-          that was sent after it; the same when a worker joins again; rooms lost, decided twice.
-Why       P7: at most 6 s for the dead worker's feeds and 3 s for the others, and no room lost.
+Run       python -m benchmarks.takeover [--broker embedded|kafka] [--quick]
+Out       P7: from the kill -9 to the first price of a tick that was sent after it, the slowest of
+          the dead worker's feeds and of the others; rooms lost or decided twice; and how long the
+          feeds stand still when a worker joins.
+Why       it is timed at the end of the line, from the topic of prices, with the ticks' own times.
 """
 
-import argparse
 import asyncio
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -26,33 +27,38 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from benchmarks.alone import Options, run_alone
+from benchmarks.figure import Figure, Goal
+from benchmarks.stand import REPOSITORY, Stand, running_broker
 from cli.migrate import migrate_all
-from cli.ports import Ports
 from cli.settings import read_settings_from
 from rooms.catalogue import CATALOGUE
+from rooms.feed_log import FeedLog
 from rooms.tick import Tick
-from rooms.units import Value
-from sandbox.broker.serve import BrokerSettings, running_broker
-from sandbox.kafka import KafkaSettings, running_kafka
-from sandbox.postgres import PostgresSettings, ensure_database, running_postgres
-from sandbox.valkey import ValkeySettings, running_valkey
+from rooms.units import UnixMs, Value
+from storage import feed_seconds
 from streams import messages
 from streams.producer import open_producer
 from streams.ticks import Batcher, SteadyClock
 from streams.topics import PRICES, TICKS, partition_of
 
 SOURCES: Final = ("binance", "coinbase", "kraken")
+FEEDS: Final = tuple(CATALOGUE)[:6]
 PARTITIONS: Final = 8
 EVERY_S: Final = 0.05
-CLOSING: Final = 600
+ROOMS: Final = 1_000_000
+ENDING: Final = 600
 """Rooms that end around the kill, and must be decided once each."""
 
 KILLED_AFTER_S: Final = 45
-CLOSE_WITHIN_MS: Final = 20_000
+END_WITHIN_MS: Final = 20_000
+STEADY_S: Final = 3.0
+"""A price that is told so soon after its tick was sent has no others to wait for."""
+
 LIMIT_S: Final = 120.0
 GROUP: Final = "worker"
 
-ROOMS: Final = """
+OPEN: Final = """
     INSERT INTO rooms (id, creator, feed, scale, comparator, move_bps, target, base, opened_at,
         lock_at, cut_at, watch_at, watched_at, deadline_at, target_wait_ms, gap_ms_max,
         protocol_fee_bps, host_fee_bps, stake_lamports_min, stake_lamports_max, volatility_bps,
@@ -68,7 +74,7 @@ class Watch:
     """When each feed was last told, and of which tick."""
 
     def __init__(self) -> None:
-        self.told: dict[str, list[tuple[float, int]]] = {feed: [] for feed in CATALOGUE}
+        self.told: dict[str, list[tuple[float, int]]] = {feed: [] for feed in FEEDS}
 
     async def follow(self, bootstrap: str) -> None:
         """Read every price told, until cancelled."""
@@ -77,7 +83,8 @@ class Watch:
         try:
             async for record in consumer:
                 prices = messages.read_prices(record.value)
-                self.told[prices.feed].append((time.time(), prices.at))
+                if prices.feed in self.told:
+                    self.told[prices.feed].append((time.time(), prices.at))
         finally:
             await consumer.stop()
 
@@ -87,6 +94,10 @@ class Watch:
             if told_at > since and at > since * 1000:
                 return told_at - since
         return None
+
+    def lag_s(self, feed: str) -> float:
+        """Return how old the tick was that a feed was told of last."""
+        return time.time() - self.told[feed][-1][1] / 1000 if self.told[feed] else LIMIT_S
 
     def longest_s(self, feed: str, since: float, until: float) -> float:
         """Return the longest time between two prices told in a stretch."""
@@ -125,7 +136,7 @@ class Workers:
         with self.log(name).open("ab") as out:
             self._running[name] = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "cli", "worker", stdout=out, stderr=out,
-                env={**os.environ, **self._environment}, cwd=Path(__file__).parents[1],
+                env={**os.environ, **self._environment}, cwd=REPOSITORY,
             )  # fmt: skip
 
     def log(self, name: str) -> Path:
@@ -152,189 +163,187 @@ class Workers:
         return {partition: name for partition, (_, name) in last.items()}
 
 
-async def until(done: Callable[[], Any], limit_s: float = LIMIT_S) -> None:
+async def until(done: Callable[[], bool | Awaitable[bool]], limit_s: float = LIMIT_S) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(limit_s):
         while True:
             answer = done()
-            if asyncio.iscoroutine(answer):
+            if isinstance(answer, Awaitable):
                 answer = await answer
             if answer:
                 return
             await asyncio.sleep(0.05)
 
 
-async def members(bootstrap: str) -> int:
-    """Return how many workers share the logs now."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        described: list[Any] = await admin.describe_consumer_groups([GROUP])
-    except GroupCoordinatorNotAvailableError:
-        return 0
-    finally:
-        await admin.close()
-    group = described[0].groups[0]
-    return len(group[5]) if group[2] == "Stable" else 0
+@dataclass(slots=True)
+class Found:
+    """What was measured, in seconds and rooms."""
+
+    dead_s: float
+    others_s: float
+    joined_s: float
+    ended: int
+    decided: int
+    told: int
+
+    @property
+    def wrong(self) -> int:
+        """Return how many rooms were lost or decided twice."""
+        return abs(self.ended - self.decided) + abs(self.told - self.decided)
 
 
-@asynccontextmanager
-async def broker(kind: str, folder: Path, port: int) -> AsyncIterator[str]:
-    if kind == "apache":
-        settings = KafkaSettings(data_dir=folder / "kafka", ports=(port,))
-        with running_kafka(settings) as kafka:
-            yield kafka.bootstrap
-    else:
-        async with running_broker(
-            BrokerSettings(data_dir=folder / "broker", port=port)
-        ) as embedded:
-            yield f"127.0.0.1:{embedded.port}"
+async def measure(stand: Stand, options: Options) -> list[Figure]:
+    """Kill a worker and tell how long it took, on a broker of its own."""
+    rooms = options.pick(ROOMS, 6_000)
+    with TemporaryDirectory(prefix="rooms-takeover-") as folder:
+        path = Path(folder)
+        with running_broker(options.broker, path / "broker") as bootstrap:
+            found = await _run(stand, path, bootstrap, rooms, options.say)
+    what = f"worker killed -9, {rooms:,} rooms open: "
+    return [
+        _figure(options, f"{what}its feeds", found.dead_s, "s", 6),
+        _figure(options, f"{what}the others", found.others_s, "s", 3),
+        _figure(
+            options, f"{what}rooms lost or decided twice, of {found.ended}", found.wrong, "", 0
+        ),
+        _figure(options, "worker joins: the longest silence", found.joined_s, "s", None),
+    ]
 
 
-async def fill(connection: "asyncpg.Connection[Any]", feeds: list[str], rooms: int) -> None:
-    """Open so many rooms, and those that will end around the kill."""
+def _figure(options: Options, what: str, ours: float, unit: str, most: float | None) -> Figure:
+    goal = None if most is None else Goal(most=most, of_ratio=False, unit=unit)
+    return Figure(number="P7", what=what, ours=ours, unit=unit, on=options.broker, goal=goal)
+
+
+async def _run(
+    stand: Stand, folder: Path, bootstrap: str, rooms: int, say: Callable[[str], None]
+) -> Found:
+    dsn = stand.database()
+    environment = {
+        "ROOMS_PROFILE": "embedded",
+        "ROOMS_LOG_FORMAT": "json",
+        "ROOMS_DATABASE_URL": dsn,
+        "ROOMS_REDIS_URL": stand.valkey.url(),
+        "ROOMS_KAFKA": bootstrap,
+        "ROOMS_KAFKA_PARTITIONS": str(PARTITIONS),
+    }
+    await migrate_all(read_settings_from(environment))
+    async with AsyncExitStack() as held:
+        connection = await asyncpg.connect(dsn)
+        held.push_async_callback(connection.close)
+        await _fill(connection, rooms)
+        say(f"{rooms:,} rooms on {len(FEEDS)} feeds are written")
+        workers = Workers(folder, environment)
+        held.push_async_callback(workers.stop)
+        watch, clock = Watch(), SteadyClock()
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(watch.follow(bootstrap))]
+            running += [tasks.create_task(market(bootstrap, feed, clock)) for feed in FEEDS]
+            dead_s, others_s, joined_s = await _take_over(
+                connection, workers, watch, bootstrap, say
+            )
+            ended, decided, told = await _judge(connection)
+            for task in running:
+                task.cancel()
+    return Found(dead_s, others_s, joined_s, ended, decided, told)
+
+
+async def _fill(connection: "asyncpg.Connection[Any]", rooms: int) -> None:
+    """Open so many rooms, which are watched, on feeds that were followed until just now."""
     await connection.execute("INSERT INTO users (id, chat_id, name) VALUES (1, 1, 'p')")
-    for number, feed in enumerate(feeds):
-        price = 100 * 10 ** CATALOGUE[feed].scale
-        share = rooms // len(feeds)
+    for number, feed in enumerate(FEEDS):
+        scale, guards = CATALOGUE[feed].scale, CATALOGUE[feed].guards
         await connection.execute(
-            ROOMS, 10**9 * (number + 1), feed, CATALOGUE[feed].scale, price * 3 // 2, share
+            OPEN, 10**9 * (number + 1), feed, scale, 150 * 10**scale, rooms // len(FEEDS)
         )
+        log = FeedLog(guards)
+        list(log.hear(UnixMs(time.time_ns() // 1_000_000), ()))
+        await feed_seconds.store(connection, feed, log.closed_second(), log_position=-1)
     await connection.execute("VACUUM (ANALYZE) rooms")
 
 
-async def let_some_end(connection: "asyncpg.Connection[Any]") -> None:
-    """Give some rooms a deadline soon; the log hears of it as the workers take their partitions."""
+async def _let_some_end(connection: "asyncpg.Connection[Any]") -> None:
+    """Give some rooms a deadline soon; the workers read it as they take their feeds over."""
     await connection.execute(
         """
         UPDATE rooms r SET deadline_at = now_ms() + $3::bigint + ($2::bigint * t.n / $1)
         FROM (SELECT id, row_number() OVER (ORDER BY id % 9973, id) AS n FROM rooms LIMIT $1) t
         WHERE t.id = r.id
         """,
-        CLOSING,
-        CLOSE_WITHIN_MS,
-        KILLED_AFTER_S * 1000 - CLOSE_WITHIN_MS // 2,
-    )
+        ENDING, END_WITHIN_MS, KILLED_AFTER_S * 1000 - END_WITHIN_MS // 2,
+    )  # fmt: skip
 
 
-async def measure(options: argparse.Namespace, folder: Path) -> None:
-    feeds = list(CATALOGUE)[: options.feeds]
-    ports = Ports.free()
-    postgres = PostgresSettings(data_dir=folder / "postgres", port=ports.postgres)
-    valkey = ValkeySettings(data_dir=folder / "valkey", port=ports.valkey)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(running_postgres(postgres))
-        stack.enter_context(running_valkey(valkey))
-        bootstrap = await stack.enter_async_context(broker(options.kafka, folder, ports.broker))
-        ensure_database(postgres, "rooms")
-        environment = {
-            "ROOMS_PROFILE": "embedded",
-            "ROOMS_LOG_FORMAT": "json",
-            "ROOMS_DATABASE_URL": postgres.dsn("rooms"),
-            "ROOMS_REDIS_URL": valkey.url(),
-            "ROOMS_KAFKA": bootstrap,
-            "ROOMS_KAFKA_PARTITIONS": str(PARTITIONS),
-        }
-        await migrate_all(read_settings_from(environment))
-        connection = await asyncpg.connect(postgres.dsn("rooms"))
-        stack.push_async_callback(connection.close)
-        began = time.monotonic()
-        await fill(connection, feeds, options.rooms)
-        print(f"{options.rooms:,} rooms on {len(feeds)} feeds written in "
-              f"{time.monotonic() - began:.0f} s; broker: {options.kafka}")  # fmt: skip
-
-        workers = Workers(folder, environment)
-        stack.push_async_callback(workers.stop)
-        watch, clock = Watch(), SteadyClock()
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(watch.follow(bootstrap))]
-            running += [tasks.create_task(market(bootstrap, feed, clock)) for feed in feeds]
-            await take_over(connection, workers, watch, bootstrap, feeds)
-            await judge(connection)
-            for task in running:
-                task.cancel()
-
-
-async def take_over(
+async def _take_over(
     connection: "asyncpg.Connection[Any]",
     workers: Workers,
     watch: Watch,
     bootstrap: str,
-    feeds: list[str],
-) -> None:
-    await let_some_end(connection)
+    say: Callable[[str], None],
+) -> tuple[float, float, float]:
+    await _let_some_end(connection)
     began = time.time()
     for name in ("worker-1", "worker-2"):
         await workers.start(name)
-    await until(lambda: _has(members(bootstrap), 2))
-    await until(lambda: all(watch.stood_s(feed, began) is not None for feed in feeds))
-    print(f"both workers tell prices {time.time() - began:.1f} s after their start")
+    await until(lambda: _are(bootstrap, 2))
+    await until(lambda: all(watch.lag_s(feed) < STEADY_S for feed in FEEDS))
+    say(f"both workers tell prices {time.time() - began:.1f} s after their start")
     await asyncio.sleep(max(5.0, began + KILLED_AFTER_S - time.time()))
     whose = workers.taken()
-    dead = [feed for feed in feeds if whose[partition_of(feed, PARTITIONS)] == "worker-1"]
-    others = [feed for feed in feeds if feed not in dead]
+    dead = [feed for feed in FEEDS if whose[partition_of(feed, PARTITIONS)] == "worker-1"]
+    others = [feed for feed in FEEDS if feed not in dead]
+    assert all(watch.lag_s(feed) < STEADY_S for feed in FEEDS), "they keep up before the kill"
 
     killed = time.time()
     workers.kill("worker-1")
-    await until(lambda: all(watch.stood_s(feed, killed) is not None for feed in feeds))
+    await until(lambda: all(watch.stood_s(feed, killed) is not None for feed in FEEDS))
+    stood = {feed: watch.stood_s(feed, killed) or 0.0 for feed in FEEDS}
+    for whose_feeds, names in (("dead worker's", dead), ("others'", others)):
+        firsts = ", ".join(f"{feed} {stood[feed]:.2f} s" for feed in names)
+        say(f"killed; first price of the {whose_feeds} feeds: {firsts}")
     await asyncio.sleep(2)
-    ended = time.time()
-    print("\nworker killed with -9 (P7: 6 s for its feeds, 3 s for the others)")
-    for whose_feeds, names in (("its feeds", dead), ("the others", others)):
-        for feed in names:
-            first_s, silent_s = watch.stood_s(feed, killed), watch.longest_s(feed, killed, ended)
-            print(
-                f"  {whose_feeds:<11} {feed:<9} first price after {first_s:5.2f} s"
-                f"   longest silence {silent_s:5.2f} s"
-            )
 
     joins = time.time()
     await workers.start("worker-3")
-    await until(lambda: _has(members(bootstrap), 2))
+    await until(lambda: _are(bootstrap, 2))
     await asyncio.sleep(8)
-    print("\na worker joins")
-    for feed in feeds:
-        print(f"  {feed:<21} longest silence {watch.longest_s(feed, joins, time.time()):5.2f} s")
+    joined_s = max(watch.longest_s(feed, joins, time.time()) for feed in FEEDS)
+    dead_s, others_s = (
+        max((stood[feed] for feed in feeds), default=0.0) for feeds in (dead, others)
+    )
+    return dead_s, others_s, joined_s
 
 
-async def _has(count: Any, wanted: int) -> bool:  # noqa: ANN401 - a coroutine of an int
-    return bool(await count == wanted)
+async def _are(bootstrap: str, wanted: int) -> bool:
+    """Say whether so many workers share the logs now."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        described: list[Any] = await admin.describe_consumer_groups([GROUP])
+    except GroupCoordinatorNotAvailableError:
+        return False
+    finally:
+        await admin.close()
+    group = described[0].groups[0]
+    return bool(group[2] == "Stable" and len(group[5]) == wanted)
 
 
-async def judge(connection: "asyncpg.Connection[Any]") -> None:
+async def _judge(connection: "asyncpg.Connection[Any]") -> tuple[int, int, int]:
+    """Return how many rooms ended, how many were decided, and how many decisions were told."""
+    over = "SELECT count(*) FROM rooms WHERE deadline_at < now_ms() - 1000"
+
     async def all_decided() -> bool:
-        return not await connection.fetchval(
-            "SELECT count(*) FROM rooms WHERE outcome IS NULL AND deadline_at < now_ms() - 1000"
-        )
+        return not await connection.fetchval(f"{over} AND outcome IS NULL")
 
     await until(all_decided)
-    decided = await connection.fetchval("SELECT count(*) FROM rooms WHERE outcome IS NOT NULL")
-    told = await connection.fetchval(
-        "SELECT count(*) FROM outbox WHERE payload ->> 'kind' = 'room.decided'"
+    return (
+        await connection.fetchval(over),
+        await connection.fetchval("SELECT count(*) FROM rooms WHERE outcome = 'NO'"),
+        await connection.fetchval(
+            "SELECT count(*) FROM outbox WHERE payload ->> 'kind' = 'room.decided'"
+        ),
     )
-    due = await connection.fetchval(
-        "SELECT count(*) FROM rooms WHERE deadline_at < now_ms() - 1000"
-    )
-    outcomes = await connection.fetch(
-        "SELECT outcome, void_reason, count(*) FROM rooms WHERE deadline_at < now_ms() - 1000"
-        " GROUP BY 1, 2 ORDER BY 1"
-    )
-    print(f"\nrooms that ended meanwhile: {due}; decided: {decided}; decisions told: {told}")
-    print("  " + ", ".join(f"{row[0]} {row[1] or ''}: {row[2]}" for row in outcomes))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rooms", type=int, default=1_000_000)
-    parser.add_argument("--feeds", type=int, default=len(CATALOGUE))
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache")
-    parser.add_argument("--data", type=Path, help="keep data and logs here")
-    options = parser.parse_args()
-    with TemporaryDirectory(prefix="rooms-takeover-") as folder:
-        data = options.data or Path(folder)
-        data.mkdir(parents=True, exist_ok=True)
-        asyncio.run(measure(options, data.resolve()))
 
 
 if __name__ == "__main__":
-    main()
+    run_alone(measure, __doc__, needs_broker=True)
