@@ -10,11 +10,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from secrets import token_hex
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -36,8 +37,8 @@ from storage.connections import Connection, Connections, transaction
 from streams import messages
 from streams.producer import open_producer
 from streams.ticks import SEND_LIMIT_S, Batcher, SteadyClock
-from streams.topics import PRICES, TICKS
-from tests.broker.clients import administering
+from streams.topics import PRICES, TICKS, partition_of
+from tests.broker.clients import administering, consuming, producing
 from tests.place import SOL, TREASURY, Place
 
 FEEDS = tuple(CATALOGUE)
@@ -48,6 +49,7 @@ PEOPLE = range(1, 13)
 DEPOSIT = 1_000 * SOL
 TICK_S = 0.1
 LOOK_S = 0.2
+OPEN_EVERY_S = 0.15
 LIMIT_S = 60.0
 
 
@@ -66,6 +68,8 @@ class Fleet:
     rooms: int = 0
     asked: int = 0
     clock: SteadyClock = field(default_factory=SteadyClock)
+    transactional: bool = False
+    poison: set[tuple[int, int]] = field(default_factory=set)
 
     # ---- processes
 
@@ -76,7 +80,7 @@ class Fleet:
     def _worker(self, name: str) -> Child:
         return Child(
             name=name,
-            argv=(sys.executable, "-m", "cli", "worker"),
+            argv=(sys.executable, "-m", "tests.kafka.stallable", "worker"),
             environment=self.environment,
             log=self.log.with_name(f"{name}.log"),
         )
@@ -87,11 +91,15 @@ class Fleet:
     def thaw(self, name: str) -> None:
         os.kill(self.supervisor.pid(name), signal.SIGCONT)
 
+    def stall(self, name: str) -> None:
+        """Let a worker's event loop stand still for `STALL_S`; its other threads go on."""
+        os.kill(self.supervisor.pid(name), signal.SIGUSR1)
+
     @asynccontextmanager
-    async def guest(self, name: str) -> AsyncIterator[None]:
-        """Let one more worker join, and leave politely at the end."""
+    async def crew(self, *names: str) -> AsyncIterator[None]:
+        """Let workers join, and leave politely at the end."""
         async with Supervisor(lambda *_: None).running() as supervisor:
-            await supervisor.start([self._worker(name)])
+            await supervisor.start([self._worker(name) for name in names])
             yield
 
     async def members(self) -> int:
@@ -108,7 +116,10 @@ class Fleet:
         scale = CATALOGUE[feed].scale
         walk = Random(feed)
         value, sequence = 100 * 10**scale, 0
-        async with ReopenedProducer(self.kafka.bootstrap) as send, asyncio.TaskGroup() as tasks:
+        async with (
+            ReopenedProducer(self.kafka.bootstrap, transactional=self.transactional) as send,
+            asyncio.TaskGroup() as tasks,
+        ):
             batcher = Batcher(feed, send, self.clock)
             tasks.create_task(batcher.run())
             while True:
@@ -235,6 +246,59 @@ class Fleet:
             await seals.seal(connection, room, Slot(1), pool)
             await outbox.wake(connection, "settlements")
 
+    @asynccontextmanager
+    async def world(self) -> AsyncIterator[None]:
+        """Let prices, people and the chain go on until all that was asked is answered and paid."""
+        async with asyncio.TaskGroup() as tasks:
+            forever = [tasks.create_task(self.market(feed)) for feed in FEEDS]
+            forever.append(tasks.create_task(self.chain()))
+            crowd = tasks.create_task(self.crowd())
+            yield
+            crowd.cancel()
+            await self.until(self.all_answered)
+            await self.until(self.all_paid)
+            for task in forever:
+                task.cancel()
+
+    async def open_rooms(self, count: int, *, lead_ms: int) -> None:
+        """Open rooms one after another, on which bets are taken for ``lead_ms``."""
+        for _ in range(count):
+            await self.open_room(lead_ms=lead_ms, watched_ms=self.random.randrange(2_000, 5_000))
+            await asyncio.sleep(OPEN_EVERY_S)
+
+    async def spoil(self, poison: Sequence[tuple[str, bytes | None, bytes | None]]) -> None:
+        """Write what can never be applied into logs, each as a feed's name, a key and a value."""
+        async with producing(self.kafka.bootstrap) as producer:
+            for feed, key, value in poison:
+                sent = await producer.send_and_wait(
+                    TICKS, value, key=key, partition=partition_of(feed, PARTITIONS)
+                )
+                self.poison.add((sent.partition, sent.offset))
+
+    async def repeat(self) -> int:
+        """Write all that the logs hold once more behind their ends; return how much that was."""
+        records = [record async for record in self._records(TICKS)]
+        async with producing(self.kafka.bootstrap) as producer:
+            for record in records:
+                await producer.send(TICKS, record.value, key=record.key, partition=record.partition)
+        return len(records)
+
+    async def has_gaps(self) -> bool:
+        """Say whether the logs have offsets that are no message."""
+        last: dict[int, int] = {}
+        count = 0
+        async for record in self._records(TICKS):
+            last[record.partition] = record.offset
+            count += 1
+        return sum(last.values()) + len(last) > count
+
+    async def forget_offsets(self) -> None:
+        """Set what the group has finished back to the first message of every log."""
+        async with consuming(self.kafka.bootstrap, group_id=GROUP) as consumer:
+            places = [TopicPartition(TICKS, number) for number in range(PARTITIONS)]
+            consumer.assign(places)
+            await consumer.commit(await consumer.beginning_offsets(places))
+
     # ---- what became of it
 
     async def until(self, done: Callable[[], Awaitable[object]], limit_s: float = LIMIT_S) -> None:
@@ -242,14 +306,20 @@ class Fleet:
             while not await done():  # noqa: ASYNC110 - processes of others tell nobody
                 await asyncio.sleep(LOOK_S)
 
+    async def all_answered(self) -> bool:
+        return not await self.place.value("SELECT count(*) FROM bet_requests WHERE done_at IS NULL")
+
     async def all_paid(self) -> bool:
         return not await self.place.value("SELECT count(*) FROM rooms WHERE state <> 'PAID'")
 
     async def log_of(self) -> "dict[str, list[tuple[int, messages.Heard]]]":
-        """Read every feed's log from its first message to its last."""
+        """Read every feed's log from its first message to its last, but for what is poison."""
         heard: dict[str, list[tuple[int, messages.Heard]]] = {feed: [] for feed in FEEDS}
         async for record in self._records(TICKS):
-            heard[record.key.decode()].append((record.offset, messages.read_heard(record.value)))
+            if (record.partition, record.offset) not in self.poison:
+                heard[record.key.decode()].append(
+                    (record.offset, messages.read_heard(record.value))
+                )
         return heard
 
     async def told_of(self) -> dict[str, dict[int, messages.Prices]]:
@@ -270,11 +340,11 @@ class Fleet:
                     consumer.assign([place])
                     consumer.seek(place, 0)
                     end = (await consumer.end_offsets([place]))[place]
-                    offset = -1
-                    while offset + 1 < end:
-                        record = await consumer.getone(place)
-                        offset = record.offset
-                        yield record
+                    # The last place may be a transaction's marker, which is no message.
+                    while await consumer.position(place) < end:
+                        pages = await consumer.getmany(place, timeout_ms=200)
+                        for record in pages.get(place, ()):
+                            yield record
         finally:
             await consumer.stop()
 
@@ -282,8 +352,9 @@ class Fleet:
 class ReopenedProducer:
     """A producer as the feeds process has it; when it fails it is opened anew, as that would be."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, *, transactional: bool = False) -> None:
         self._bootstrap = bootstrap
+        self._transactional = transactional
         self._opened = AsyncExitStack()
         self._producer: AIOKafkaProducer | None = None
 
@@ -296,18 +367,28 @@ class ReopenedProducer:
     async def __call__(self, feed: str, payload: bytes) -> None:
         while True:
             try:
-                if self._producer is None:
-                    self._producer = await self._opened.enter_async_context(
-                        open_producer(self._bootstrap, name="market")
-                    )
                 async with asyncio.timeout(SEND_LIMIT_S):
-                    await self._producer.send_and_wait(TICKS, payload, key=feed.encode())
+                    await self._send(feed.encode(), payload)
             except (KafkaError, TimeoutError):
                 self._producer = None
                 await self._opened.aclose()
                 await asyncio.sleep(LOOK_S)
             else:
                 return
+
+    async def _send(self, key: bytes, payload: bytes) -> None:
+        if self._producer is None:
+            self._producer = await self._opened.enter_async_context(
+                producing(self._bootstrap, transactional_id=f"market-{token_hex(4)}")
+                if self._transactional
+                else open_producer(self._bootstrap, name="market")
+            )
+        if self._transactional:
+            # Each transaction ends with a marker that takes an offset of the log.
+            async with self._producer.transaction():
+                await self._producer.send(TICKS, payload, key=key)
+        else:
+            await self._producer.send_and_wait(TICKS, payload, key=key)
 
 
 @dataclass(frozen=True)
@@ -322,18 +403,33 @@ class Ending:
     watched_at: int | None
 
 
-def play_log(
-    feed: str, log: "list[tuple[int, messages.Heard]]"
-) -> tuple[dict[int, Ending], dict[int, messages.Prices]]:
-    """Play a log without any process: how each room ends, and what each message tells."""
+@dataclass
+class Played:
+    """What a feed's log gives when it is played without any process.
+
+    Attributes:
+        late: rooms that the log was told of after their watch had begun. Whoever took the log over
+            before knew them from their rows, so the log alone does not say how they end.
+    """
+
+    endings: dict[int, Ending] = field(default_factory=dict)
+    told: dict[int, messages.Prices] = field(default_factory=dict)
+    late: set[int] = field(default_factory=set)
+
+
+def play_log(feed: str, log: "list[tuple[int, messages.Heard]]") -> Played:
+    """Play a log: how each room ends, and what each message tells."""
     known = CATALOGUE[feed]
     follower = FeedLog(known.guards)
-    endings: dict[int, Ending] = {}
-    told: dict[int, messages.Prices] = {}
+    played = Played()
     fixed: dict[int, WatchStarted] = {}
+    seen: set[int] = set()
     for offset, heard in log:
         match heard:
             case messages.Opened():
+                if heard.room.id not in seen and follower.at >= heard.room.watch_at:
+                    played.late.add(heard.room.id)
+                seen.add(heard.room.id)
                 follower.open(heard.room)
             case messages.Stopped():
                 follower.stop(int(heard.room))
@@ -346,14 +442,14 @@ def play_log(
                         case WatchStarted():
                             fixed.setdefault(effect.room, effect)
                         case Decided():
-                            endings.setdefault(effect.room, _ending(effect, fixed))
+                            played.endings.setdefault(effect.room, _ending(effect, fixed))
                         case _:
                             pass
                 if prices:
-                    told[offset] = messages.prices(
+                    played.told[offset] = messages.prices(
                         feed, known.scale, offset, UnixMs(heard.at), prices
                     )
-    return endings, told
+    return played
 
 
 def _ending(decided: Decided, fixed: dict[int, WatchStarted]) -> Ending:
