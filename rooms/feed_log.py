@@ -549,8 +549,9 @@ class FeedLog:
 
     def _void_scattered(self) -> Iterator[Decided]:
         """Void what is watched: for so long now nobody knows what the price is."""
-        watched = [room for room in self._rooms.values() if room.watch_at <= self._at]
-        for room in (*watched, *self._packed.left()):
+        watched: list[OpenRoom | WatchedRoom] = list(self._packed.left())
+        watched += [room for room in self._rooms.values() if room.watch_at <= self._at]
+        for room in watched:
             yield self._decide(room, Outcome.VOID, VoidReason.SOURCES_SCATTERED, self._at)
 
     def _decide_at_deadline(self, room: OpenRoom | WatchedRoom) -> Decided:

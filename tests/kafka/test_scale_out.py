@@ -33,7 +33,7 @@ WORKERS = ("worker-1", "worker-2", "worker-3")
 ROOMS = 24
 LEAD_MS = 3_000
 LEAD_LONG_MS = 9_000
-"""Who stands still may be the one that tells each log of new rooms."""
+"""For as long as who tells each log of new rooms may stand still, or have no answer."""
 
 
 @pytest_asyncio.fixture
@@ -269,7 +269,7 @@ async def test_a_broker_that_is_killed_takes_nothing_with_it(fleet: Fleet) -> No
         await asyncio.sleep(6)
         await asyncio.to_thread(fleet.kafka.start, [0])
 
-    await inject(fleet, kill)
+    await inject(fleet, kill, lead_ms=LEAD_LONG_MS)
     await judge(fleet)
     await judge_by_the_log(fleet)
 
@@ -285,7 +285,7 @@ async def test_a_broker_that_stands_still_is_done_without(fleet: Fleet) -> None:
         await asyncio.sleep(6)
         fleet.kafka.thaw(1)
 
-    await inject(fleet, freeze)
+    await inject(fleet, freeze, lead_ms=LEAD_LONG_MS)
     await judge(fleet)
     await judge_by_the_log(fleet)
 
