@@ -1,5 +1,6 @@
 """A stack runs as many of each process as it is asked for, and each is told apart."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_whatever_is_no_scale_is_refused_in_words(said: str) -> None:
 
 def test_each_copy_has_a_name_the_role_of_its_process_and_its_own_port(tmp_path: Path) -> None:
     stack = Stack(
-        folder=tmp_path, ports=Ports(*range(8700, 8710)), venues=SANDBOX,
+        folder=tmp_path, ports=Ports(*range(8700, 8700 + len(fields(Ports)))), venues=SANDBOX,
         copies={"gateway": 3, "custody": 2}, more_gateways=(9001, 9002),
     )  # fmt: skip
     children = {child.name: child for child in stack.processes()}
