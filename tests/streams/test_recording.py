@@ -171,7 +171,7 @@ async def test_a_memory_that_is_not_the_worker_s_is_found(place: Stage, tmp_path
             await recorded(place, last - 1)
     stretch = segments(tmp_path)
     memory: dict[str, Any] = dict(stretch[1].memory or {})
-    memory["newest"] = [*memory["newest"][:-1], {**memory["newest"][-1], "value": 1}]
+    memory["sources"]["sources"][-1]["tick"]["value"] = 1
     stretch[1] = replace(stretch[1], memory=memory)
     _, replay = replayed(stretch)
     assert len(replay.digests.differ) == 1
