@@ -16,6 +16,7 @@ import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING
 from functools import cache
 from itertools import count
 from types import TracebackType
@@ -42,6 +43,7 @@ ACCOUNTS_MAX = 100
 STATUSES_MAX = 256
 SIGNATURES_MAX = 1_000
 VERSION_MAX = 1
+PRIORITY_PRICE_MAX = 10**15
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 # Helius answers this in the body, with or without HTTP 429.
 RATE_LIMITED_CODE = -32429
@@ -346,6 +348,18 @@ class Rpc:
     async def rent_minimum(self) -> Lamports:
         """Ask for the least that an address without data must hold."""
         return Lamports(await self._ask("getMinimumBalanceForRentExemption", [0], wire.Count))
+
+    async def priority_price(self, addresses: Sequence[Address]) -> int:
+        """Ask what transactions that write to these pay on top, in micro-lamports a compute unit.
+
+        Only Helius knows `getPriorityFeeEstimate`; another provider refuses the question.
+        """
+        question = {"accountKeys": list(addresses), "options": {"recommended": True}}
+        estimate = await self._ask("getPriorityFeeEstimate", [question], wire.PriorityEstimate)
+        price = estimate.priority_fee_estimate
+        if not 0 <= price <= PRIORITY_PRICE_MAX:
+            raise Garbled(f"{self.name} gave a priority fee that cannot be")
+        return int(price.to_integral_value(ROUND_CEILING))
 
     async def airdrop(self, address: Address, lamports: Lamports) -> Signature:
         """Ask for test funds; only test clusters and the sandbox have any."""

@@ -6,9 +6,11 @@ Why       a provider's URL carries its key, so no repr shows one.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from rooms.units import Lamports
+
+MICROLAMPORTS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class FeeSettings:
         version: of the transactions that we write.
         priority_fee_lamports: offered with each transaction, in all.
         priority_fee_lamports_max: what nobody may offer more than.
+        priority_fee_estimated: ask the provider what to offer, and keep to the cap; what it cannot
+            say is ``priority_fee_lamports``.
         compute_units_base: asked for each transaction; the memo takes its part of this.
         compute_units_per_transfer: asked for each transfer in it.
         loaded_bytes: of programs and accounts that a version 1 transaction may load.
@@ -60,9 +64,19 @@ class FeeSettings:
     version: Literal[0, 1] = 1
     priority_fee_lamports: Lamports = Lamports(0)
     priority_fee_lamports_max: Lamports = Lamports(500_000)
+    priority_fee_estimated: bool = False
     compute_units_base: int = 60_000
     compute_units_per_transfer: int = 300
     loaded_bytes: int = 1_000_000
+
+    def compute_units(self, transfers: int) -> int:
+        """Return the compute units that a transaction of so many transfers asks for."""
+        return self.compute_units_base + self.compute_units_per_transfer * transfers
+
+    def priority_fee(self, microlamports: int, transfers: int) -> Lamports:
+        """Return what to offer at a price a compute unit: rounded up, and never above the cap."""
+        offered = -(-microlamports * self.compute_units(transfers) // MICROLAMPORTS)
+        return Lamports(min(offered, self.priority_fee_lamports_max))
 
     def __post_init__(self) -> None:
         if not 0 <= self.priority_fee_lamports <= self.priority_fee_lamports_max:

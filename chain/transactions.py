@@ -21,7 +21,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from chain.programs import MEMO_PROGRAM
-from chain.settings import FeeSettings
+from chain.settings import MICROLAMPORTS, FeeSettings
 from chain.signer import KeyPath, Signer
 from chain.trouble import Frozen
 from rooms.units import LAMPORTS_MAX, Address, BlockHeight, Lamports, Signature, Slot
@@ -30,7 +30,6 @@ MEMO_BYTES_MAX = 119
 BYTES_MAX = {0: 1_232, 1: 4_096}
 TRANSFERS_MAX = {0: 16, 1: 60}
 ADDRESSES_MAX = 64
-MICROLAMPORTS = 1_000_000
 
 
 class Unbuildable(ValueError):
@@ -199,7 +198,7 @@ def _message(
     )
     units = compute_units
     if units is None:
-        units = fees.compute_units_base + fees.compute_units_per_transfer * len(batch.transfers)
+        units = fees.compute_units(len(batch.transfers))
     _must(units > 0, "compute units are positive")
     message = _compiled(batch, _hash(blockhash), fees, fee, units)
     _must(

@@ -6,6 +6,7 @@ Why       a reply that moves money is read by a shape that says what it must be.
           pass: nodes add them with every release.
 """
 
+from decimal import Decimal
 from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
@@ -95,6 +96,12 @@ class Simulated(Struct, frozen=True, rename="camel"):
     err: Raw
     logs: list[str] | None = None
     units_consumed: Count | None = None
+
+
+class PriorityEstimate(Struct, frozen=True, rename="camel"):
+    """getPriorityFeeEstimate: written with a decimal point, and read exactly."""
+
+    priority_fee_estimate: Decimal
 
 
 class CalledInstruction(Struct, frozen=True, rename="camel"):

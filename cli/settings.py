@@ -139,6 +139,11 @@ class Settings(BaseSettings):
     stakes_per_second: int = 1
     """What the signer allows; intake takes no bet that could not be signed and land in time."""
     landing_ms: int = 5_000
+    priority_fee_lamports: Lamports = Lamports(0)
+    """Offered with each transaction, in all."""
+    priority_fee_lamports_max: Lamports = Lamports(500_000)
+    priority_fee_estimated: bool = False
+    """Ask the first provider, Helius, what to offer; never more than the cap."""
     transaction_version: Annotated[Literal[0, 1], BeforeValidator(_version)] = 1
 
     @property

@@ -29,6 +29,7 @@ from streams.divisions import are_as_planned
 log = structlog.get_logger()
 
 DUE_MAX = 200
+PRICED_ADDRESSES_MAX = 50
 _FROM_VAULT = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
 
 
@@ -44,10 +45,11 @@ async def sign_due(custody: Custody) -> int:
             return 0
     recent = await custody.providers.first(lambda rpc: rpc.latest_blockhash())
     rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum())
+    price = await _priority_price(custody, due)
     done = 0
     for together in batches(due, custody.transfers_max):
         try:
-            attempt = await _sign(custody, together, recent, rent_minimum)
+            attempt = await _sign(custody, together, recent, rent_minimum, price)
         except SignerRefused as refusal:
             await _try_later(custody, together, refusal)
             continue
@@ -131,6 +133,7 @@ async def _sign(
     together: Sequence[DueTransfer],
     recent: RecentBlockhash,
     rent_minimum: Lamports,
+    price: int | None,
 ) -> LiveAttempt | None:
     fee_payer = custody.operator.fee_payer
     if not await are_as_planned(custody, together):
@@ -165,7 +168,8 @@ async def _sign(
     )
     paths = paths_of(owners, sorted({each.transfer.source for each in together}))
     paths[fee_payer] = KeyPath.fee_payer()
-    signed = await sign_batch(custody.signer, batch, paths, recent, custody.fees)
+    priority = None if price is None else custody.fees.priority_fee(price, len(batch.transfers))
+    signed = await sign_batch(custody.signer, batch, paths, recent, custody.fees, priority)
     try:
         async with transaction(custody.connections) as connection:
             await custody.fence(connection)
@@ -196,6 +200,20 @@ async def _sign(
         context_slot=signed.context_slot,
         sent_at=None,
     )
+
+
+async def _priority_price(custody: Custody, due: Sequence[DueTransfer]) -> int | None:
+    """Ask what a compute unit costs on top now; None offers what the settings say."""
+    if not custody.fees.priority_fee_estimated:
+        return None
+    written = sorted({custody.operator.fee_payer, *(each.transfer.source for each in due)})
+    try:
+        return await custody.providers.first(
+            lambda rpc: rpc.priority_price(written[:PRICED_ADDRESSES_MAX])
+        )
+    except NotKnown as trouble:
+        log.warning("no priority fee estimate", why=str(trouble))
+        return None
 
 
 async def _try_later(

@@ -24,7 +24,12 @@ CUSTODY_CONNECTIONS: Final = 6
 async def run(settings: Settings) -> None:
     """Sign, send, post and seal; or stand by while another custody does."""
     dsn = settings.dsn
-    fees = FeeSettings(version=settings.transaction_version)
+    fees = FeeSettings(
+        version=settings.transaction_version,
+        priority_fee_lamports=settings.priority_fee_lamports,
+        priority_fee_lamports_max=settings.priority_fee_lamports_max,
+        priority_fee_estimated=settings.priority_fee_estimated,
+    )
     async with AsyncExitStack() as stack:
         lease = await stack.enter_async_context(held(dsn, Lease.CUSTODY, standing_by=tell_ready))
         connections = await stack.enter_async_context(

@@ -390,3 +390,15 @@ def test_an_endpoint_that_is_none_is_refused_without_showing_it(name: str, url: 
 def test_bounds_are_positive() -> None:
     with pytest.raises(ValueError, match="positive"):
         RpcSettings(answer_ms_max=0)
+
+
+async def test_a_priority_price_is_read_exactly_and_rounded_up() -> None:
+    async with serving(
+        Recorded(body=b'{"jsonrpc":"2.0","id":1,"result":{"priorityFeeEstimate":120000.000001}}')
+    ) as rpc:
+        assert await rpc.priority_price([ANA]) == 120_001
+    for estimate in (b"-1", b"1e16", b'"five"', b"null", b"NaN"):
+        body = b'{"jsonrpc":"2.0","id":1,"result":{"priorityFeeEstimate":' + estimate + b"}}"
+        async with serving(Recorded(body=body)) as rpc:
+            with pytest.raises(Garbled):
+                await rpc.priority_price([ANA])

@@ -292,3 +292,23 @@ def test_fee_settings_that_break_their_own_cap_are_refused() -> None:
 def test_version_0_reads_back_as_version_0() -> None:
     message = message_bytes(planned((A, B, 5)), str(Hash.new_unique()), FEES_V0)
     assert isinstance(from_bytes_versioned(message), MessageV0)
+
+
+@pytest.mark.parametrize(
+    ("price", "transfers", "offered"),
+    [
+        # micro-lamports a compute unit; 60,000 units and 300 a transfer; at most 500,000 lamports
+        (0, 1, 0),
+        (1, 1, 1),
+        (10_000, 1, 603),
+        (10_000, 60, 780),
+        (120_000, 1, 7_236),
+        (12_000_000, 1, 500_000),
+        (10**15, 60, 500_000),
+    ],
+)
+def test_an_estimated_priority_fee_is_rounded_up_and_keeps_to_its_cap(
+    price: int, transfers: int, offered: int
+) -> None:
+    """F40: a price that rises a hundredfold offers the cap, and no more."""
+    assert FeeSettings().priority_fee(price, transfers) == offered
