@@ -218,6 +218,26 @@ async def sweep(
     )
 
 
+async def final_history(
+    providers: Providers, address: Address, cursor: Cursor | None, settings: DepositSettings
+) -> tuple[ListedSignature, ...]:
+    """List what two providers have finalized of an address since a cursor, oldest first.
+
+    Raises:
+        NotKnown: when too few providers list it, or not alike.
+    """
+    said, failed = await providers.each(partial(_history, address, cursor, settings))
+    if len(said) < AGREEING_MIN:
+        why = "; ".join(("too few providers list its history", *(str(each) for each in failed)))
+        raise NotKnown(why)
+    history, alike = agreed_history(
+        [each.answer for each in said], None if cursor is None else cursor.slot
+    )
+    if not alike:
+        raise NotKnown("providers list its history differently")
+    return tuple(each for each in history if each.commitment == "finalized")
+
+
 @dataclass(slots=True)
 class _Found:
     address: Address

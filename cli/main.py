@@ -188,6 +188,20 @@ def resume(
 
 
 @app.command()
+def restore(
+    reason: Annotated[str, typer.Option(help="Why.")] = "a backup was restored",
+    data: Folder = Path(".rooms"),
+    give_up: Annotated[
+        bool, typer.Option("--set-aside", help="What cannot be placed, so that it can end.")
+    ] = False,
+) -> None:
+    """After a backup was restored: close everything until the chain was read back."""
+    from cli.restoring import restore as begin
+
+    run_until_told(begin(_settings_here(data), reason, give_up=give_up))
+
+
+@app.command()
 def audit(
     data: Folder = Path(".rooms"),
     as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,

@@ -68,6 +68,7 @@ class VoidReason(StrEnum):
     LOG_ENDED = "log_ended"
     SOURCES_SCATTERED = "sources_scattered"
     TOUCH_MISSED = "touch_missed"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ SQL = queries("attempts")
 
 EPOCH_IS_OVER = "RL001"
 """The database's own word for a signing by a custody that another has followed."""
+RESTORING = "RL002"
+"""And for a signing while a restore is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,8 @@ async def write_down(
     except PostgresError as refused:
         if refused.sqlstate == EPOCH_IS_OVER:
             raise LeaseLostError(str(refused)) from refused
+        if refused.sqlstate == RESTORING:
+            raise TakenAlready(str(refused)) from refused
         raise
     if attempt is None:
         # The same transfers on the same blockhash are the same bytes; the next block has another.

@@ -112,8 +112,9 @@ SET state = 'PLANNED', refused_count = refused_count + $2::int, alone = alone OR
                       ELSE now_ms() + least(60000, 250 << least(refused_count, 8)) END
 WHERE id = ANY($1::bigint[]);
 
--- are_ours(signatures) -> those that are attempts of ours
-SELECT signature FROM attempts WHERE signature = ANY($1::text[]);
+-- are_ours(signatures) -> those that are attempts of ours, forgotten ones too
+SELECT signature FROM attempts WHERE signature = ANY($1::text[])
+UNION SELECT signature FROM forgotten WHERE signature = ANY($1::text[]);
 
 -- lock_room(room) -> what a landed stake is judged by
 SELECT cut_at, sealed_at, state, outcome FROM rooms WHERE id = $1 FOR UPDATE;

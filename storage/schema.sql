@@ -457,6 +457,26 @@ CREATE TABLE cursors (                          -- how far each reader has come
     moved_at bigint NOT NULL DEFAULT now_ms()
 );
 
+CREATE TABLE restores (                         -- while one is open nothing is signed
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    reason text NOT NULL CHECK (reason <> ''),
+    begun_at bigint NOT NULL DEFAULT now_ms(),
+    read_at bigint,                             -- the chain's whole history has been read
+    done_at bigint
+);
+CREATE UNIQUE INDEX restores_one_open ON restores ((true)) WHERE done_at IS NULL;
+
+CREATE TABLE forgotten (                        -- signed by us, final on chain, unknown to this database
+    signature text PRIMARY KEY,
+    slot bigint NOT NULL,
+    block_at bigint NOT NULL,
+    memo text NOT NULL,
+    found_at bigint NOT NULL DEFAULT now_ms(),
+    placed_at bigint,
+    waits_for text                              -- why it could not be placed yet
+);
+CREATE INDEX forgotten_waiting ON forgotten (slot) WHERE placed_at IS NULL;
+
 CREATE TABLE lease_epochs (                     -- a number a holder, so that an old one is known
     lease text PRIMARY KEY,
     epoch bigint NOT NULL
@@ -482,9 +502,11 @@ CREATE FUNCTION attempts_fenced() RETURNS trigger
             RAISE EXCEPTION 'the custody of epoch % signs no more: this is epoch %',
                 NEW.epoch, newest USING ERRCODE = 'RL001';
         END IF;
+        IF NEW.raw <> '' AND EXISTS (SELECT FROM restores WHERE done_at IS NULL) THEN
+            RAISE EXCEPTION 'nothing is signed while a restore is open' USING ERRCODE = 'RL002';
+        END IF;
         RETURN NEW;
     END $$;
-
 CREATE TRIGGER attempts_fenced BEFORE INSERT ON attempts
     FOR EACH ROW EXECUTE FUNCTION attempts_fenced();
 
@@ -753,6 +775,125 @@ CREATE FUNCTION post_deposit(
         RETURN 'posted';
     END $$;
 
+-- begin_restore(reason, who) -> whether none was open
+-- Closes everything, and has the chain's whole history read again.
+CREATE FUNCTION begin_restore(why text, by_whom text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        INSERT INTO restores (reason) VALUES (why) ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RETURN false;
+        END IF;
+        INSERT INTO acts (kind, subject, reason, who) VALUES ('restore', 'all', why, by_whom);
+        INSERT INTO flags (name, open, reason) VALUES ('all', false, why)
+        ON CONFLICT (name) DO UPDATE SET open = false, reason = why, changed_at = now_ms();
+        RETURN true;
+    END $$;
+
+-- must_be_forgotten(signature) -> nothing
+CREATE FUNCTION must_be_forgotten(of_signature text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        IF NOT EXISTS (SELECT FROM restores WHERE done_at IS NULL)
+           OR NOT EXISTS (SELECT FROM forgotten
+                          WHERE signature = of_signature AND placed_at IS NULL) THEN
+            RAISE EXCEPTION '% was not forgotten', of_signature USING ERRCODE = 'check_violation';
+        END IF;
+    END $$;
+
+-- restore_room(signature, room, vault) -> nothing
+-- Of a room that is forgotten its rule is lost: no stake in it is in time, and each goes back.
+CREATE FUNCTION restore_room(of_signature text, room bigint, vault text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        PERFORM must_be_forgotten(of_signature);
+        INSERT INTO rooms (
+            id, creator, feed, scale, comparator, move_bps, opened_at, lock_at, cut_at, watch_at,
+            deadline_at, target_wait_ms, gap_ms_max, protocol_fee_bps, host_fee_bps,
+            stake_lamports_min, stake_lamports_max, volatility_bps, guards, state, outcome,
+            void_reason, decided_at)
+        SELECT room, u.id, f.name, f.scale, 1, 1, 0, 1, 2, 3, 4, 1, 1, 0, 0, 1, 1, 1, '{}',
+               'DECIDED', 'VOID', 'forgotten', 4
+        FROM (SELECT min(id) AS id FROM users) u, (SELECT * FROM feeds ORDER BY name LIMIT 1) f
+        ON CONFLICT (id) DO NOTHING;
+        INSERT INTO addresses (address, kind, room_id) VALUES (vault, 'vault', room)
+        ON CONFLICT DO NOTHING;
+    END $$;
+
+-- restore_stake(signature, stake, from, vault, side, lamports) -> nothing
+CREATE FUNCTION restore_stake(
+    of_signature text, stake bigint, source text, vault text, of_side text, amount bigint
+) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+    DECLARE
+        person bigint;
+        room rooms;
+        bet bigint;
+    BEGIN
+        PERFORM must_be_forgotten(of_signature);
+        SELECT user_id INTO STRICT person FROM addresses WHERE address = source AND kind = 'user';
+        SELECT r.* INTO STRICT room FROM rooms r JOIN addresses a ON a.room_id = r.id
+        WHERE a.address = vault FOR UPDATE OF r;
+        IF room.sealed_at IS NOT NULL AND room.void_reason IS DISTINCT FROM 'forgotten' THEN
+            RAISE EXCEPTION 'room % is sealed', room.id USING ERRCODE = 'check_violation';
+        END IF;
+        IF room.move_bps IS NULL THEN
+            RAISE EXCEPTION 'room % weighs its stakes, and no weight is on chain', room.id
+                USING ERRCODE = 'check_violation';
+        END IF;
+        INSERT INTO bets (room_id, user_id, side) VALUES (room.id, person, of_side)
+        ON CONFLICT (room_id, user_id) DO NOTHING;
+        SELECT id INTO STRICT bet FROM bets
+        WHERE room_id = room.id AND user_id = person AND side = of_side;
+        INSERT INTO stakes (id, bet_id, room_id, user_id, side, lamports, weight_bps, accepted_at)
+        VALUES (stake, bet, room.id, person, of_side, amount, 10000, now_ms());
+        PERFORM setval('stakes_id_seq', greatest(stake, (SELECT last_value FROM stakes_id_seq)));
+        PERFORM post_legs(jsonb_build_array(
+            jsonb_build_array('hold:stake:' || stake, 'available:' || person, -amount),
+            jsonb_build_array('hold:stake:' || stake, 'held:' || person, amount)));
+        PERFORM plan_stakes(ARRAY[stake]);
+    END $$;
+
+-- restore_withdrawal(signature, withdrawal, from, to, lamports) -> nothing
+CREATE FUNCTION restore_withdrawal(
+    of_signature text, withdrawal bigint, source text, destination text, amount bigint
+) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+    DECLARE person bigint;
+    BEGIN
+        PERFORM must_be_forgotten(of_signature);
+        SELECT user_id INTO STRICT person FROM addresses WHERE address = source AND kind = 'user';
+        INSERT INTO withdrawals (id, key, user_id, to_address, lamports, state, due_at)
+        OVERRIDING SYSTEM VALUE
+        VALUES (withdrawal, 'restored:' || of_signature, person, destination, amount, 'LEAVING',
+                now_ms());
+        PERFORM setval('withdrawals_id_seq',
+                       greatest(withdrawal, (SELECT last_value FROM withdrawals_id_seq)));
+        PERFORM post_legs(jsonb_build_array(
+            jsonb_build_array('hold:withdrawal:' || withdrawal, 'available:' || person, -amount),
+            jsonb_build_array('hold:withdrawal:' || withdrawal, 'held:' || person, amount)));
+        PERFORM plan_withdrawals(ARRAY[withdrawal]);
+    END $$;
+
+-- restore_outcome(signature, room, outcome) -> nothing
+-- What was told on chain stands, whatever this database would decide now.
+CREATE FUNCTION restore_outcome(of_signature text, room bigint, told text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        PERFORM must_be_forgotten(of_signature);
+        UPDATE rooms
+        SET state = 'DECIDED', outcome = told, decided_at = coalesce(decided_at, now_ms()),
+            void_reason = CASE WHEN told = 'VOID' THEN coalesce(void_reason, 'forgotten') END
+        WHERE id = room AND state IN ('OPEN', 'LOCKED', 'DECIDED')
+          AND outcome IS DISTINCT FROM told;
+    END $$;
+
 -- Flow --------------------------------------------------------------------------------------------
 
 CREATE TABLE outbox (                           -- what must be told, written with its fact
@@ -848,7 +989,8 @@ CREATE FUNCTION flag_is_open(flag text) RETURNS boolean
 CREATE TABLE acts (                             -- what was done to the installation
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text UNIQUE,                            -- of a breach: it pauses once
-    kind text NOT NULL CHECK (kind IN ('pause', 'resume', 'migrate', 'breach', 'push')),
+    kind text NOT NULL
+        CHECK (kind IN ('pause', 'resume', 'migrate', 'breach', 'push', 'restore')),
     subject text NOT NULL,                      -- the flag, the migration, the rule
     reason text NOT NULL CHECK (reason <> ''),
     who text NOT NULL,
@@ -1104,6 +1246,13 @@ ALTER FUNCTION undo_deposit SECURITY DEFINER SET search_path = public, pg_temp;
 ALTER FUNCTION post_deposit SECURITY DEFINER SET search_path = public, pg_temp;
 REVOKE EXECUTE ON FUNCTION post_entries, make_accounts, lock_accounts, wake_up, report_breach,
     plan_stakes, plan_refunds, plan_payouts, plan_shares, plan_withdrawals FROM PUBLIC;
+ALTER FUNCTION begin_restore SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION restore_room SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION restore_stake SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION restore_withdrawal SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION restore_outcome SECURITY DEFINER SET search_path = public, pg_temp;
+REVOKE EXECUTE ON FUNCTION begin_restore, must_be_forgotten, restore_room, restore_stake,
+    restore_withdrawal, restore_outcome FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION begin_epoch, post_legs, post_receipts, post_releases, deposit_legs,
     undo_deposit, post_deposit FROM PUBLIC;
 
@@ -1189,6 +1338,12 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO rooms_audito
 -- Custody divides again before it signs, and pauses everything when a plan is otherwise.
 GRANT EXECUTE ON FUNCTION report_breach TO rooms_custody;
 GRANT SELECT ON crossings TO rooms_custody;
+GRANT EXECUTE ON FUNCTION begin_restore, restore_room, restore_stake, restore_withdrawal,
+    restore_outcome TO rooms_custody;
+GRANT SELECT ON restores, forgotten TO rooms_custody;
+GRANT UPDATE (read_at, done_at) ON restores TO rooms_custody;
+GRANT INSERT (signature, slot, block_at, memo) ON forgotten TO rooms_custody;
+GRANT UPDATE (placed_at, waits_for) ON forgotten TO rooms_custody;
 
 -- How far each reader has come is its own: custody cannot make the bot forget, nor the bot custody.
 ALTER TABLE cursors ENABLE ROW LEVEL SECURITY;

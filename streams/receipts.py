@@ -19,7 +19,7 @@ from chain.trouble import Frozen
 from rooms.event import Event, Kind
 from rooms.transfer import Fate, TransferKind
 from rooms.units import Address, Lamports, Signature, UnixMs
-from storage import attempts, outbox, plans
+from storage import attempts, outbox, plans, restores
 from storage.attempts import LiveAttempt, OpenTransfer, PlannedTransfer
 from storage.connections import Connection, transaction
 from streams import releases
@@ -52,11 +52,12 @@ async def _post(custody: Custody, attempt: LiveAttempt, reading: FateReading) ->
     async with transaction(custody.connections) as connection:
         if not await attempts.lock(connection, attempt.id):
             return False
+        restoring = await restores.under_way(connection) is not None
         open_transfers = await attempts.transfers_of(connection, attempt.id)
         floors = await attempts.floors_of(connection, attempt.id)
         if fate is Fate.LAPSED:
             await attempts.finish(connection, attempt.id, "LAPSED")
-            await releases.follow(connection, open_transfers, fate)
+            await releases.follow(connection, open_transfers, fate, restoring=restoring)
         else:
             assert landing is not None, "what is in a block has landed somewhere"
             assert reading.transaction is not None, "what is in a block can be read"
@@ -65,7 +66,7 @@ async def _post(custody: Custody, attempt: LiveAttempt, reading: FateReading) ->
                     connection, attempt.id, "REFUSED", slot=landing.slot,
                     block_at=landing.block_time, fee=landing.fee, error=reading.error,
                 )  # fmt: skip
-                await releases.follow(connection, open_transfers, fate)
+                await releases.follow(connection, open_transfers, fate, restoring=restoring)
             else:
                 _check_plan(reading.transaction, open_transfers, floors, custody)
                 await attempts.finish(

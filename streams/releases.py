@@ -20,16 +20,20 @@ REFUSALS_MAX = 6
 
 
 async def follow(
-    connection: Connection, open_transfers: Sequence[OpenTransfer], fate: Fate
+    connection: Connection, open_transfers: Sequence[OpenTransfer], fate: Fate, *, restoring: bool
 ) -> None:
-    """Do with each transfer what the fate of its attempt asks for."""
+    """Do with each transfer what the fate of its attempt asks for.
+
+    While a restore is open nothing is given back: another attempt of it, that this database has
+    forgotten, may have landed.
+    """
     released: list[PlannedTransfer] = []
     for each in open_transfers:
         step = next_step(each.transfer.kind, fate, may_sign=each.may_sign)
-        if step is Next.RELEASE:
+        if step is Next.RELEASE and not restoring:
             released.append(each.transfer)
         else:
-            assert step is Next.SIGN_ANEW, "a fate that is known asks for something"
+            assert step in (Next.SIGN_ANEW, Next.RELEASE), "a fate that is known asks for something"
             await attempts.plan_again(
                 connection,
                 [each.transfer.id],

@@ -20,6 +20,7 @@ from streams.custody import Custody
 from streams.deposits import post_deposits
 from streams.receipts import post_fates
 from streams.releases import release_overdue
+from streams.restoring import is_restoring, look_back, may_be_missing_stakes, restore
 from streams.seals import seal_due
 from streams.transfers import resend, sign_due
 from streams.wake import WakeUps
@@ -50,6 +51,9 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
     """Do custody's rounds until cancelled."""
 
     async def work() -> None:
+        if await is_restoring(custody):
+            await restore(custody)
+            return
         await give_addresses(custody)
         while await sign_due(custody):
             pass
@@ -57,7 +61,8 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
 
     async def fates() -> None:
         await post_fates(custody)
-        await seal_due(custody)
+        if not await may_be_missing_stakes(custody):
+            await seal_due(custody)
 
     left_out: set[str] = set()
 
@@ -72,11 +77,25 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
         left_out.update(each.name for each in standings if each.why)
 
     async with asyncio.TaskGroup() as rounds:
+        rounds.create_task(_again(examine, pace.health_ms))
+        # Nothing else begins before custody knows whether this database has forgotten anything.
+        await _once(lambda: look_back(custody), pace.work_ms)
         rounds.create_task(_again(work, pace.work_ms, bell))
         rounds.create_task(_again(fates, pace.fates_ms))
         rounds.create_task(_again(lambda: resend(custody), pace.resend_ms))
         rounds.create_task(_again(lambda: post_deposits(custody), pace.deposits_ms))
-        rounds.create_task(_again(examine, pace.health_ms))
+
+
+async def _once(work: Callable[[], Awaitable[object]], every_ms: int) -> None:
+    """Do this before anything else, however long the chain cannot be read."""
+    while True:
+        try:
+            await again(work)
+        except* NotKnown as trouble:
+            log.warning("chain not readable now", why="; ".join(map(str, trouble.exceptions)))
+        else:
+            return
+        await asyncio.sleep(every_ms / 1000)
 
 
 async def _again(

@@ -122,7 +122,7 @@ async def resend(custody: Custody) -> int:
     async with custody.connections.acquire() as connection:
         live = await attempts.live(connection)
     for attempt in live:
-        if attempt.sent_at is None:
+        if attempt.sent_at is None and attempt.raw:  # none: read back from the chain
             await send_first(custody, attempt)
     await send(custody, [attempt for attempt in live if attempt.sent_at is not None])
     return len(live)

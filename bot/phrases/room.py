@@ -24,6 +24,7 @@ VOID_WORDS = {
     VoidReason.SILENT_AT_END: "there was no index price at the deadline",
     VoidReason.REACHED_BEFORE_WATCH: "the value was reached before the watch started",
     VoidReason.LOG_ENDED: "prices stopped arriving",
+    VoidReason.FORGOTTEN: "its rule was lost with a database, and every stake was found on chain",
 }
 
 

@@ -52,6 +52,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "ledger": frozenset({"posted", "balances"}),
         "outbox": frozenset({"tell", "wake", "write", "notify"}),
         "plans": frozenset({"plan_refunds"}),
+        "restores": ALL,
         "seals": ALL,
         "set_aside": ALL,
         "signing_requests": ALL,
@@ -94,7 +95,7 @@ NOUNS: Final = sorted(
 ROLES: Final = sorted(DOES)
 WRITES: Final = re.compile(
     r"\b(INSERT INTO|UPDATE \w|DELETE FROM|post_entries|make_accounts|lock_accounts|wake_up"
-    r"|plan_\w+|report_breach|begin_epoch|post_\w+|undo_deposit)\b"
+    r"|plan_\w+|report_breach|begin_epoch|begin_restore|restore_\w+|post_\w+|undo_deposit)\b"
 )
 
 
@@ -228,6 +229,9 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         "post what has not landed": "SELECT post_receipts('{1}')",
         "give back what is under way": "SELECT post_releases('{1}')",
         "undo what never came": "SELECT undo_deposit('s', 'Address1')",
+        "rebuild what was not forgotten": "SELECT restore_outcome('s', 1, 'YES')",
+        "call something forgotten": "INSERT INTO forgotten (signature, slot, block_at, memo,"
+        " placed_at) VALUES ('s', 1, 1, '', 1)",
         "reserve money": """SELECT post_entries('[{"key": "hold:stake:9", "digest": "d",
             "postings": [["available:1", -5], ["held:1", 5]]}]')""",
         "divide a pool": """SELECT post_entries('[{"key": "settlement:9", "digest": "d",
