@@ -10,6 +10,8 @@ LEFT JOIN rooms r ON r.id = t.room_id
 LEFT JOIN settlements e ON e.room_id = t.room_id
 WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
   AND (t.sign_by IS NULL OR t.sign_by > now_ms())
+  -- A room that is decided takes no stake any more, whenever its lock would have been.
+  AND NOT (t.kind = 'stake' AND r.outcome IS NOT NULL)
   -- Nothing leaves to an outside address before what it may have come from is final.
   AND NOT (t.kind = 'withdrawal' AND EXISTS (
       SELECT FROM deposits d
@@ -21,13 +23,15 @@ WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
 ORDER BY t.due_at, t.id
 LIMIT $1;
 
--- overdue(limit) -> planned transfers that are signed no more: their last moment has passed, or
--- they would take out what a fork took back
+-- overdue(limit) -> planned transfers that are signed no more: their last moment has passed, their
+-- room is decided, or they would take out what a fork took back
 SELECT id, kind, room_id, user_id, subject_id, from_address, to_address, lamports, alone,
        refused_count
 FROM transfers
 WHERE state = 'PLANNED'
   AND (sign_by <= now_ms()
+       OR (kind = 'stake' AND EXISTS (
+           SELECT FROM rooms r WHERE r.id = room_id AND r.outcome IS NOT NULL))
        OR (kind = 'withdrawal' AND EXISTS (
            SELECT FROM deposits d
            WHERE d.owner = 'available:' || user_id AND d.gone_at IS NOT NULL
@@ -84,7 +88,9 @@ SELECT id, signature, fee_payer FROM attempts WHERE id = $1 AND state = 'SIGNED'
 -- transfers_of(attempt) -> its transfers
 SELECT t.id, t.key, t.kind, t.room_id, t.user_id, t.subject_id, t.from_address, t.to_address,
        t.lamports, t.alone, t.refused_count,
-       (t.sign_by IS NULL OR t.sign_by > now_ms()) AS may_sign
+       (t.sign_by IS NULL OR t.sign_by > now_ms())
+       AND NOT (t.kind = 'stake' AND EXISTS (
+           SELECT FROM rooms r WHERE r.id = t.room_id AND r.outcome IS NOT NULL)) AS may_sign
 FROM transfers t JOIN attempt_transfers l ON l.transfer_id = t.id
 WHERE l.attempt_id = $1 ORDER BY t.id FOR UPDATE OF t;
 
