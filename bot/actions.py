@@ -164,6 +164,33 @@ class WithdrawAll(_Action, frozen=True, tag="withdraw_all"):
     """Take everything that is available."""
 
 
+class ChooseAddress(_Action, frozen=True, tag="choose_address"):
+    """Take this address of the person's book."""
+
+    lamports: Lamports
+    to_address: str
+
+
+class ShowAddresses(_Action, frozen=True, tag="addresses"):
+    """Show the address book."""
+
+
+class ForgetAddress(_Action, frozen=True, tag="forget_address"):
+    """Take an address out of the book."""
+
+    address: str
+
+
+class ShowWithdrawals(_Action, frozen=True, tag="withdrawals"):
+    """Show withdrawals that have not left yet."""
+
+
+class CancelWithdrawal(_Action, frozen=True, tag="cancel_withdrawal"):
+    """Ask for a withdrawal back."""
+
+    withdrawal: int
+
+
 class Cancel(_Action, frozen=True, tag="cancel"):
     """Leave the dialogue; nothing has happened."""
 
@@ -194,10 +221,15 @@ Action: TypeAlias = (
     | OpenRoom
     | BeginWithdrawal
     | WithdrawAll
+    | ChooseAddress
+    | ShowAddresses
+    | ForgetAddress
+    | ShowWithdrawals
+    | CancelWithdrawal
     | Cancel
 )
 
-MONEY = (ReviewBet, PlaceBet, OpenRoom, WithdrawAll)
+MONEY = (ReviewBet, PlaceBet, OpenRoom, WithdrawAll, ChooseAddress)
 """They carry a quote or an order, so they lapse soon."""
 
 ONCE = (PlaceBet, OpenRoom)

@@ -77,6 +77,16 @@ async def act_on(turn: Turn, action: Action) -> None:
             await withdrawing.begin(turn)
         case actions.WithdrawAll():
             await withdrawing.all_of_it(turn)
+        case actions.ChooseAddress():
+            await withdrawing.chosen_address(turn, action)
+        case actions.ShowAddresses():
+            await withdrawing.show_addresses(turn)
+        case actions.ForgetAddress(address=address):
+            await withdrawing.forget_address(turn, address)
+        case actions.ShowWithdrawals():
+            await withdrawing.show_waiting(turn)
+        case actions.CancelWithdrawal(withdrawal=withdrawal):
+            await withdrawing.call_off(turn, withdrawal)
         case actions.Cancel():
             await turn.end()
             turn.show(answers.CANCELLED, buttons.home())
@@ -92,6 +102,7 @@ COMMANDS: Final[dict[str, Callable[[Turn, str], Awaitable[None]]]] = {
     "wallet": lambda turn, _: holdings.wallet(turn),
     "deposit": lambda turn, _: holdings.deposit(turn),
     "withdraw": lambda turn, _: withdrawing.begin(turn),
+    "addresses": lambda turn, _: withdrawing.show_addresses(turn),
     "history": lambda turn, _: holdings.history(turn, 0),
     "bets": lambda turn, _: holdings.bets(turn, 0, won=False),
     "won": lambda turn, _: holdings.bets(turn, 0, won=True),
@@ -105,6 +116,7 @@ MENU: Final = (
     ("won", "rooms you won"),
     ("wallet", "what you have"),
     ("withdraw", "send SOL to an address"),
+    ("addresses", "where you send to"),
     ("history", "every change of your balance"),
     ("referrals", "invite people, earn a share"),
     ("rules", "how rooms are decided and paid"),

@@ -16,7 +16,7 @@ from bot.actions import Action
 from bot.phrases import words
 from rooms.room import Side, State, room_code
 from rooms.units import Lamports, UnixMs
-from storage.cards import RoomCard
+from storage.cards import RoomCard, WaitingLine
 
 STAKES = (Lamports(100_000_000), Lamports(500_000_000), Lamports(1_000_000_000))
 LIST_PAGE = 6
@@ -156,13 +156,14 @@ def cancel() -> Keys:
     return [[CANCEL]]
 
 
-def wallet(address: str | None) -> Keys:
+def wallet(address: str | None, *, waits: bool = False) -> Keys:
     """Lead into and out of a wallet."""
     return [
         [
             Key("📥 Deposit", actions.ShowDeposit()),
             Key("📤 Withdraw", actions.BeginWithdrawal(), style="primary"),
         ],
+        *([[Key("⏳ Waiting withdrawals", actions.ShowWithdrawals())]] if waits else []),
         [
             Key("📜 History", actions.ShowHistory()),
             *([Key("📋 Copy address", copy=address)] if address else []),
@@ -200,6 +201,33 @@ def withdraw_amount() -> Keys:
     return [[Key("All of it", actions.WithdrawAll())], [CANCEL]]
 
 
+def choose_address(lamports: Lamports, addresses: Sequence[str]) -> Keys:
+    """Offer addresses of the book."""
+    rows = [
+        [Key(_short(each), actions.ChooseAddress(lamports=lamports, to_address=each))]
+        for each in addresses[:LIST_PAGE]
+    ]
+    return [*rows, [CANCEL]]
+
+
+def addresses(book: Sequence[str]) -> Keys:
+    """Offer to forget addresses."""
+    rows = [[Key(f"🗑 Forget {_short(each)}", actions.ForgetAddress(address=each))] for each in book]
+    return [*rows, [Key("⬅️ Wallet", actions.ShowWallet())]]
+
+
+def waiting(lines: Sequence[WaitingLine]) -> Keys:
+    """Offer to call withdrawals off."""
+    rows = [call_off(each.id, f" {words.sol(each.lamports)}")[0] for each in lines]
+    return [*rows, [Key("⬅️ Wallet", actions.ShowWallet())]]
+
+
+def call_off(withdrawal: int, what: str = "") -> Keys:
+    """Offer to call a withdrawal off."""
+    action = actions.CancelWithdrawal(withdrawal=withdrawal)
+    return [[Key(f"✖️ Call off{what}", action, style="danger")]]
+
+
 def invite(link: str) -> Keys:
     """Let the invitation be shared."""
     return [[Key("📣 Share", url=_share(link)), Key("📋 Copy link", copy=link)], [HOME]]
@@ -222,6 +250,10 @@ def invite_link(username: str, user: int) -> str:
 
 def _room_key(nth: int, card: RoomCard) -> str:
     return f"{nth}. {unescape(words.title(card.room, card.unit))}"
+
+
+def _short(address: str) -> str:
+    return f"{address[:4]}…{address[-4:]}"
 
 
 def _pages(page: int, turn: Callable[[int], Action], *, more: bool) -> list[Key]:

@@ -13,7 +13,8 @@ from storage import cards
 async def wallet(turn: Turn) -> None:
     """Show what the person has."""
     found = await cards.wallet(turn.connection, turn.person.id)
-    turn.show(phrases.wallet_card(found), buttons.wallet(found.address))
+    waits = bool(await cards.waiting(turn.connection, turn.person.id))
+    turn.show(phrases.wallet_card(found), buttons.wallet(found.address, waits=waits))
 
 
 async def deposit(turn: Turn) -> None:

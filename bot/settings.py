@@ -8,7 +8,6 @@ Promises  the token and the webhook's secret are in no repr.
 from dataclasses import dataclass, field
 
 from rooms.room import RoomLimits
-from rooms.withdrawal import WithdrawalLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,6 @@ class BotSettings:
     webhook: WebhookSettings | None = None
     explorer: str | None = None
     limits: RoomLimits = field(default_factory=RoomLimits)
-    withdrawals: WithdrawalLimits = field(default_factory=WithdrawalLimits)
     pace: PaceSettings = field(default_factory=PaceSettings)
     money_ms: int = 120_000
     button_ms: int = 7 * 86_400_000

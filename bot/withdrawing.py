@@ -1,31 +1,33 @@
 """Withdrawing: an amount, an address, the address once more in part, and it is asked for.
 
 In        a person's turn; what was pressed or typed.
-Out       questions, the whole withdrawal to compare, and in the end one withdrawal.
+Out       questions, the whole withdrawal to compare, and in the end one withdrawal; the address
+          book; a withdrawal called off.
 Promises  what is asked for is what was shown last; the last six letters are typed by the person,
-          within two minutes of seeing the whole; a wrong word changes nothing.
+          within two minutes of seeing the whole; a wrong word changes nothing; what has not left
+          can be called off.
 """
 
 import hmac
 
-from bot import buttons, typed
+from bot import actions, buttons, typed
 from bot.conversation import Retyping, TypingAddress, TypingAmount
-from bot.phrases import person as phrases
+from bot.phrases import withdrawal as phrases
 from bot.turn import Turn
 from rooms.ledger import available
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
 from rooms.withdrawal import due_at
-from storage import cards, intents, ledger
+from storage import address_book, cards, intents, ledger, outlooks, withdrawal_limits
 
 LETTERS_RETYPED = 6
 
 
 async def begin(turn: Turn) -> None:
     """Ask how much shall leave."""
-    has = await _available(turn)
-    limits = turn.place.settings.withdrawals
+    limits = await withdrawal_limits.read(turn.connection)
     await _judge(turn, limits.lamports_min)
+    has = await _available(turn)
     await turn.begin(TypingAmount())
     turn.show(phrases.ask_amount(has, limits), buttons.withdraw_amount())
 
@@ -44,13 +46,21 @@ async def typed_amount(turn: Turn, text: str) -> None:
 
 
 async def typed_address(turn: Turn, talk: TypingAddress, text: str) -> None:
-    """Take the address that was typed, and show the whole."""
-    to_address = typed.address(text)
-    leaves_at = await _judge(turn, talk.lamports, to_address)
+    """Take the address that was typed."""
+    await _take_address(turn, talk.lamports, typed.address(text))
+
+
+async def chosen_address(turn: Turn, action: actions.ChooseAddress) -> None:
+    """Take an address of the book."""
+    await _take_address(turn, action.lamports, action.to_address)
+
+
+async def _take_address(turn: Turn, lamports: Lamports, to_address: str) -> None:
+    leaves_at, is_known = await _judge(turn, lamports, to_address)
     until = UnixMs(turn.now + turn.place.settings.money_ms)
-    await turn.begin(Retyping(lamports=talk.lamports, to_address=to_address, until=until))
+    await turn.begin(Retyping(lamports=lamports, to_address=to_address, until=until))
     turn.show(
-        phrases.confirm_withdrawal(talk.lamports, to_address, leaves_at - turn.now),
+        phrases.confirm(lamports, to_address, leaves_at - turn.now, is_known=is_known),
         buttons.cancel(),
     )
 
@@ -76,30 +86,61 @@ async def retyped(turn: Turn, talk: Retyping, text: str) -> None:
         lamports=talk.lamports,
     )
     await turn.end()
-    turn.show(phrases.withdrawal_asked(talk.lamports, talk.to_address), buttons.back_home())
+    turn.show(phrases.asked(talk.lamports, talk.to_address), buttons.back_home())
+
+
+async def show_addresses(turn: Turn) -> None:
+    """Show the address book."""
+    lines = await address_book.lines(turn.connection, turn.person.id)
+    turn.show(phrases.addresses(lines), buttons.addresses([each.address for each in lines]))
+
+
+async def forget_address(turn: Turn, address: str) -> None:
+    """Take an address out of the book."""
+    await address_book.forget(turn.connection, turn.person.id, address)
+    turn.toast("Forgotten.")
+    await show_addresses(turn)
+
+
+async def show_waiting(turn: Turn) -> None:
+    """Show withdrawals that have not left yet."""
+    lines = await cards.waiting(turn.connection, turn.person.id)
+    turn.show(phrases.waiting(lines, turn.now), buttons.waiting(lines))
+
+
+async def call_off(turn: Turn, withdrawal: int) -> None:
+    """Ask for a withdrawal back.
+
+    Raises:
+        Refused: when it has left.
+    """
+    if not await intents.cancel_withdrawal(turn.connection, withdrawal, user=turn.person.id):
+        raise Refused("left_already", "It has left already, or came back before.")
+    turn.toast("Calling it off…")
 
 
 async def _take_amount(turn: Turn, lamports: Lamports) -> None:
     await _judge(turn, lamports)
     await turn.begin(TypingAddress(lamports=lamports))
-    turn.show(phrases.ask_address(lamports), buttons.cancel())
+    lines = await address_book.lines(turn.connection, turn.person.id)
+    turn.show(
+        phrases.ask_address(lamports, known=bool(lines)),
+        buttons.choose_address(lamports, [each.address for each in lines]),
+    )
 
 
-async def _judge(turn: Turn, lamports: Lamports, to_address: str = "") -> UnixMs:
-    # Whoever lets it leave judges it again; this answers at once.
-    outlook = await cards.outlook(turn.connection, turn.person.id, to_address)
-    if outlook.is_ours:
+async def _judge(turn: Turn, lamports: Lamports, to_address: str = "") -> tuple[UnixMs, bool]:
+    """Say when it may leave, and whether the address is in the book.
+
+    Whoever lets it leave judges it again; this answers at once.
+    """
+    limits = await withdrawal_limits.read(turn.connection)
+    [known] = await outlooks.read(turn.connection, [(turn.person.id, to_address)], with_asked=True)
+    if known.is_ours:
         raise Refused(
             "own_address", "That address belongs to ROOMS. Paste one of a wallet of your own."
         )
-    return due_at(
-        lamports,
-        available=await _available(turn),
-        taken_today=outlook.taken_today,
-        address_since=turn.now if outlook.address_since is None else outlook.address_since,
-        now=turn.now,
-        limits=turn.place.settings.withdrawals,
-    )
+    return due_at(lamports, known.outlook, limits), known.is_known
 
 
 async def _available(turn: Turn) -> Lamports:

@@ -79,7 +79,7 @@ ONLY_FOR: Final = {
 """Which secret is handed to which process alone."""
 
 RELAXED: Final[Mapping[str, str]] = {
-    # Rooms from 20 s, cut 1 s and watch 3 s after lock, withdrawals without cool-down.
+    # Rooms from 20 s, cut 1 s and watch 3 s after lock; withdrawals leave at once, winnings too.
     "LIMITS__OPEN_MS_MIN": "5000",
     "LIMITS__SPAN_MS_MIN": "20000",
     "LIMITS__CUT_MS": "1000",
@@ -88,6 +88,8 @@ RELAXED: Final[Mapping[str, str]] = {
     "WITHDRAWALS__FREE_LAMPORTS_DAY": "100000000000",
     "WITHDRAWALS__COOL_DOWN_MS": "0",
     "WITHDRAWALS__DELAY_MS": "0",
+    "WITHDRAWALS__LARGE_DELAY_MS": "0",
+    "WITHDRAWALS__WINNINGS_MS": "2000",
     "DEPOSIT_SWEEP_MS": "1000",
     "STAKES_PER_SECOND": "200",
     "LANDING_MS": "1000",

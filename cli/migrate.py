@@ -1,4 +1,4 @@
-"""Migrate: brings the database, the topics and the catalogue of feeds up to this version.
+"""Migrate: brings the database, the topics, feeds and limits up to this version and settings.
 
 In        settings.
 Out       what was changed.
@@ -16,7 +16,7 @@ from cli.settings import BadSettings, Settings
 from rooms.catalogue import CATALOGUE
 from rooms.feed import Feed, Guards
 from rooms.refusal import Impossible
-from storage import audit_log, feeds, flags
+from storage import audit_log, feeds, flags, withdrawal_limits
 from storage.connections import open_connections, transaction
 from storage.flags import Flag
 from storage.migrate import migrate
@@ -56,6 +56,7 @@ async def migrate_all(settings: Settings) -> list[str]:
                 log.warning("guards_kept", feed=feed.name, why="a room is open that has them")
         for name in applied:
             await audit_log.note(connection, "migrate", name, "rooms migrate", operator())
+        await withdrawal_limits.take_over(connection, settings.withdrawals, operator())
         known = await flags.known(connection)
         for flag in Flag:
             if flag not in known:

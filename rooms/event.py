@@ -62,7 +62,7 @@ class Kind(StrEnum):
     WITHDRAWAL_PAID = "withdrawal.paid"
     """user, lamports, to_address, signature."""
     WITHDRAWAL_RELEASED = "withdrawal.released"
-    """user, lamports: it never landed."""
+    """user, lamports: it did not leave; cancelled: as its owner wished; sentence: why it cannot."""
 
 
 PUBLIC = frozenset(

@@ -1,17 +1,24 @@
 """Withdrawal: whether a person's lamports may leave, and when.
 
-In        what is asked, what the person has and has taken out lately, when the address was added.
+In        what is asked, what the person has, what was taken out lately, how long the address and
+          the PIN have been there, which winnings are fresh.
 Out       the moment from which it may leave; a refusal with what to do.
-Promises  up to a free amount a day leaves at once, to a new address too; more waits.
+Promises  up to a free amount a day leaves at once, to a new address too; more waits, and a large
+          amount longer; nobody takes more in an hour or a day than is allowed.
+Why       whoever steals a phone is slowed down until its owner has noticed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 from rooms.decimal_text import text_from_whole
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+_SOL = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,49 +26,130 @@ class WithdrawalLimits:
     """Say how much may leave and how long the rest waits.
 
     Attributes:
-        free_lamports_day: leaves at once, to any address.
-        cool_down_ms: how long a new address waits for more than that.
-        delay_ms: how long more than that waits to an address past its cool-down.
-        lamports_day_max: no person takes out more a day.
+        free_lamports_day: so much a person and day leaves at once, to any address.
+        pin_only_lamports_day: so much needs the PIN alone; more the authenticator's code too.
+        cool_down_ms: how long more waits after its address, or the PIN, was new.
+        delay_ms: how long more waits in any case.
+        large_lamports: more than this in one withdrawal waits ``large_delay_ms`` instead.
+        person_lamports_hour_max: what a person may ask for in an hour; so for the others.
+        all_lamports_hour_max: what may leave here in an hour, to whomever; the rest waits.
+        winnings_ms: how long winnings stay after they were paid, before they may leave.
+        large_pool_lamports: winnings from a pool above this stay ``large_pool_winnings_ms``.
     """
 
     lamports_min: Lamports = Lamports(2_000_000)
-    free_lamports_day: Lamports = Lamports(500_000_000)
+    free_lamports_day: Lamports = Lamports(_SOL // 2)
+    pin_only_lamports_day: Lamports = Lamports(0)
     cool_down_ms: int = DAY_MS
-    delay_ms: int = 2 * 3_600_000
-    lamports_day_max: Lamports = Lamports(100_000_000_000)
+    delay_ms: int = 2 * HOUR_MS
+    large_lamports: Lamports = Lamports(20 * _SOL)
+    large_delay_ms: int = DAY_MS
+    person_lamports_hour_max: Lamports = Lamports(50 * _SOL)
+    person_lamports_day_max: Lamports = Lamports(100 * _SOL)
+    address_lamports_hour_max: Lamports = Lamports(50 * _SOL)
+    address_lamports_day_max: Lamports = Lamports(100 * _SOL)
+    all_lamports_hour_max: Lamports = Lamports(500 * _SOL)
+    all_lamports_day_max: Lamports = Lamports(2_000 * _SOL)
+    winnings_ms: int = 90_000
+    large_pool_lamports: Lamports = Lamports(50 * _SOL)
+    large_pool_winnings_ms: int = 900_000
 
 
-def due_at(
-    lamports: Lamports,
-    *,
-    available: Lamports,
-    taken_today: Lamports,
-    address_since: UnixMs,
-    now: UnixMs,
-    limits: WithdrawalLimits,
-) -> UnixMs:
-    """Say when a withdrawal may leave.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What was asked for and not refused lately, by the person and to the address."""
 
-    Args:
-        lamports: what is asked.
+    person_hour: Lamports = Lamports(0)
+    person_day: Lamports = Lamports(0)
+    address_hour: Lamports = Lamports(0)
+    address_day: Lamports = Lamports(0)
+
+    def and_also(self, *, person: int, address: int) -> "Taken":
+        """Add what was allowed just now."""
+        return Taken(
+            person_hour=Lamports(self.person_hour + person),
+            person_day=Lamports(self.person_day + person),
+            address_hour=Lamports(self.address_hour + address),
+            address_day=Lamports(self.address_day + address),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What decides when a withdrawal may leave.
+
+    Attributes:
         available: what the person has.
-        taken_today: asked for and not refused in the last 24 hours, without this one.
-        address_since: when the person first used the address.
+        taken: lately, without this one.
+        address_since: when the person wrote the address down; now, when never.
+        secured_since: when the PIN or the authenticator was last changed.
+        fresh: winnings paid a moment ago: how much, and from when they may leave.
         now: the moment of judging.
-        limits: what this installation allows.
+    """
+
+    available: Lamports
+    taken: Taken = field(default_factory=Taken)
+    address_since: UnixMs
+    secured_since: UnixMs = UnixMs(0)
+    fresh: Sequence[tuple[Lamports, UnixMs]] = ()
+    now: UnixMs
+
+
+def due_at(lamports: Lamports, outlook: Outlook, limits: WithdrawalLimits) -> UnixMs:
+    """Say when a withdrawal may leave.
 
     Raises:
         Refused: with the code of the first rule that it breaks.
     """
     if lamports < limits.lamports_min:
-        raise Refused(
-            "below_min", f"A withdrawal is at least {text_from_whole(limits.lamports_min, 9)} SOL."
-        )
-    if lamports > available:
-        raise Refused("too_little", f"You have {text_from_whole(available, 9)} SOL to withdraw.")
-    if taken_today + lamports > limits.lamports_day_max:
-        raise Refused("day_limit", "That is more than may leave in one day; ask for less.")
-    if taken_today + lamports <= limits.free_lamports_day:
-        return now
-    return UnixMs(max(now + limits.delay_ms, address_since + limits.cool_down_ms))
+        raise Refused("below_min", f"A withdrawal is at least {_sol(limits.lamports_min)}.")
+    if lamports > outlook.available:
+        raise Refused("too_little", f"You have {_sol(outlook.available)} to withdraw.")
+    _check(lamports, outlook.taken, limits)
+    return UnixMs(max(_careful(lamports, outlook, limits), _seasoned(lamports, outlook)))
+
+
+def needs_code(lamports: Lamports, taken_day: Lamports, limits: WithdrawalLimits) -> bool:
+    """Say whether a withdrawal needs the authenticator's code besides the PIN."""
+    return taken_day + lamports > limits.pin_only_lamports_day
+
+
+def _check(lamports: Lamports, taken: Taken, limits: WithdrawalLimits) -> None:
+    for code, said, so_far, most in (
+        ("hour_limit", "in one hour", taken.person_hour, limits.person_lamports_hour_max),
+        ("day_limit", "in one day", taken.person_day, limits.person_lamports_day_max),
+        ("address_limit", "to one address in one hour", taken.address_hour,
+         limits.address_lamports_hour_max),
+        ("address_limit", "to one address in one day", taken.address_day,
+         limits.address_lamports_day_max),
+        ("place_limit", "here in one hour", 0, limits.all_lamports_hour_max),
+        ("place_limit", "here in one day", 0, limits.all_lamports_day_max),
+    ):  # fmt: skip
+        if so_far + lamports > most:
+            left = _sol(Lamports(max(0, most - so_far)))
+            raise Refused(code, f"That is more than may leave {said}: {left} can just now.")
+
+
+def _careful(lamports: Lamports, outlook: Outlook, limits: WithdrawalLimits) -> UnixMs:
+    """Say until when an amount waits for its size, its address and the PIN."""
+    if outlook.taken.person_day + lamports <= limits.free_lamports_day:
+        return outlook.now
+    delay_ms = limits.large_delay_ms if lamports > limits.large_lamports else limits.delay_ms
+    since = max(outlook.address_since, outlook.secured_since)
+    return UnixMs(max(outlook.now + delay_ms, since + limits.cool_down_ms))
+
+
+def _seasoned(lamports: Lamports, outlook: Outlook) -> UnixMs:
+    """Say from when enough of what the person has may leave; what is oldest leaves first."""
+    fresh = sorted((free_at, won) for won, free_at in outlook.fresh if free_at > outlook.now)
+    old = outlook.available - sum(won for _, won in fresh)
+    if lamports <= old:
+        return outlook.now
+    for (free_at, _), freed in zip(fresh, accumulate(won for _, won in fresh), strict=True):
+        if lamports <= old + freed:
+            return free_at
+    raise AssertionError("what is available is old, or fresh and free one day")
+
+
+def _sol(lamports: Lamports) -> str:
+    return f"{text_from_whole(lamports, 9)} SOL"

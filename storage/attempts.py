@@ -110,6 +110,11 @@ async def overdue(connection: Connection, limit: int) -> list[PlannedTransfer]:
     return [_planned(row) for row in await connection.fetch(SQL["overdue"], limit)]
 
 
+async def lock_planned(connection: Connection, transfer: int) -> bool:
+    """Lock a transfer; say whether nobody has signed it."""
+    return await connection.fetchval(SQL["lock_planned"], transfer) is not None
+
+
 async def has_settled_memo(connection: Connection, room: int) -> bool:
     """Say whether the room's settlement memo has landed or still may."""
     return bool(await connection.fetchval(SQL["has_settled_memo"], room))

@@ -71,6 +71,9 @@ SELECT $1, a, l FROM unnest($2::text[], $3::bigint[]) t (a, l);
 UPDATE transfers SET state = 'ATTEMPTED' WHERE id = ANY($1::bigint[]) AND state = 'PLANNED'
 RETURNING id;
 
+-- lock_planned(transfer) -> the transfer, when nobody has signed it
+SELECT id FROM transfers WHERE id = $1 AND state = 'PLANNED' FOR UPDATE;
+
 -- live() -> attempts whose fate is open
 SELECT id, signature, raw, last_valid_height, context_slot, sent_at
 FROM attempts WHERE state = 'SIGNED' ORDER BY id;

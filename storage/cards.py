@@ -12,7 +12,6 @@ import asyncpg
 from rooms.feed import Guards
 from rooms.room import Comparator, Outcome, Room, Side, State, VoidReason
 from rooms.units import Address, Bps, Lamports, Signature, Slot, UnixMs, Value
-from rooms.withdrawal import DAY_MS
 from storage.connections import Connection
 from storage.sql import queries
 
@@ -119,27 +118,22 @@ class HistoryLine:
     signature: Signature | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingLine:
+    """A withdrawal that has not left yet; ``due_at`` is None until it is judged."""
+
+    id: int
+    lamports: Lamports
+    to_address: str
+    due_at: UnixMs | None
+
+
 @dataclass(frozen=True, slots=True)
 class Invited:
     """Who came by a person's invitation, and what that earned."""
 
     people: int
     earned: Lamports
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """What decides when a withdrawal may leave.
-
-    Attributes:
-        taken_today: by the person in the last 24 hours.
-        address_since: when the person first used the address; None when never.
-        is_ours: whether the address belongs to this place.
-    """
-
-    taken_today: Lamports
-    address_since: UnixMs | None
-    is_ours: bool
 
 
 async def room(connection: Connection, room_id: int, user: int) -> RoomCard | None:
@@ -163,11 +157,9 @@ async def wallet(connection: Connection, user: int) -> Wallet:
     return Wallet(**row)
 
 
-async def outlook(connection: Connection, user: int, address: str) -> Outlook:
-    """Read what will be asked when a person wants to withdraw to ``address``."""
-    row = await connection.fetchrow(SQL["outlook"], user, address, DAY_MS)
-    assert row is not None, "the statement has no condition"
-    return Outlook(**row)
+async def waiting(connection: Connection, user: int) -> list[WaitingLine]:
+    """Read a person's withdrawals that have not left yet."""
+    return [WaitingLine(**row) for row in await connection.fetch(SQL["waiting"], user)]
 
 
 async def bets(

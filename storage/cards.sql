@@ -47,14 +47,11 @@ SELECT (SELECT address FROM addresses WHERE user_id = $1) AS address,
                  WHERE user_id = $1 AND kind IN ('payout', 'refund')
                    AND state IN ('PLANNED', 'ATTEMPTED')), 0)::bigint AS coming;
 
--- outlook(person, address, milliseconds of a day) -> what decides when a withdrawal may leave
-SELECT (SELECT coalesce(sum(lamports), 0)::bigint FROM withdrawals
-        WHERE user_id = $1 AND state IN ('ASKED', 'WAITING', 'LEAVING', 'PAID')
-          AND asked_at > now_ms() - $3::bigint) AS taken_today,
-       (SELECT min(asked_at) FROM withdrawals
-        WHERE user_id = $1 AND to_address = $2 AND state NOT IN ('ASKED', 'REFUSED')
-       ) AS address_since,
-       EXISTS (SELECT FROM addresses WHERE address = $2) AS is_ours;
+-- waiting(person) -> withdrawals that have not left yet
+SELECT id, lamports, to_address, due_at
+FROM withdrawals
+WHERE user_id = $1 AND state IN ('ASKED', 'WAITING') AND cancel_asked_at IS NULL
+ORDER BY id;
 
 -- bets(person, only won, offset, limit) -> bets with what came back, newest first
 SELECT r.id AS room, r.feed, f.unit, r.scale, r.comparator, r.move_bps, r.target, r.state,

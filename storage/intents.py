@@ -8,7 +8,7 @@ Why       the bot holds no keys and decides nothing: asking is all it can do.
 
 from rooms.room import RoomRequest, Side
 from rooms.units import Lamports
-from storage import feeds
+from storage import address_book, feeds
 from storage.connections import Connection
 from storage.outbox import wake
 from storage.sql import queries
@@ -42,8 +42,25 @@ async def ask_room(connection: Connection, key: str, request: RoomRequest) -> bo
 async def ask_withdrawal(
     connection: Connection, key: str, *, user: int, to_address: str, lamports: Lamports
 ) -> bool:
-    """Ask for lamports to leave to an address outside."""
+    """Ask for lamports to leave to an address outside, which is in the person's book from now."""
+    await address_book.remember(connection, user, to_address)
     return await _ask(connection, "withdrawal", "withdrawals", key, user, to_address, lamports)
+
+
+async def cancel_withdrawal(connection: Connection, withdrawal: int, *, user: int) -> bool:
+    """Ask for a withdrawal back; say whether it had not left yet."""
+    found = await connection.fetchval(SQL["cancel"], withdrawal, user) is not None
+    if found:
+        await wake(connection, "withdrawals")
+    return found
+
+
+async def cancel_withdrawals(connection: Connection, *, user: int) -> int:
+    """Ask for everything back that has not left yet; return how many that are."""
+    found = await connection.fetch(SQL["cancel_all"], user)
+    if found:
+        await wake(connection, "withdrawals")
+    return len(found)
 
 
 async def _ask(connection: Connection, name: str, topic: str, key: str, *facts: object) -> bool:

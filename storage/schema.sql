@@ -245,10 +245,75 @@ CREATE TABLE withdrawals (
     due_at bigint,                              -- when it may leave; null until judged
     state text NOT NULL DEFAULT 'ASKED'
         CHECK (state IN ('ASKED', 'REFUSED', 'WAITING', 'LEAVING', 'PAID', 'RELEASED')),
-    refusal jsonb
+    refusal jsonb,
+    left_at bigint,                             -- when it was handed to custody
+    cancel_asked_at bigint                      -- its owner wants it back
 );
 CREATE INDEX withdrawals_due ON withdrawals (id) WHERE state IN ('ASKED', 'WAITING');
 CREATE INDEX withdrawals_by_user ON withdrawals (user_id);
+CREATE INDEX withdrawals_by_address ON withdrawals (to_address, asked_at);
+CREATE INDEX withdrawals_by_leaving ON withdrawals (left_at) WHERE left_at IS NOT NULL;
+
+CREATE TABLE withdrawal_limits (                -- settings, taken over by `rooms migrate`
+    name text PRIMARY KEY,
+    value bigint NOT NULL CHECK (value >= 0),
+    changed_at bigint NOT NULL DEFAULT now_ms()
+);
+
+CREATE TABLE address_book (                     -- where people send to, and since when
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id bigint NOT NULL REFERENCES users (id),
+    address text NOT NULL,
+    added_at bigint NOT NULL DEFAULT now_ms(),
+    removed_at bigint
+);
+CREATE UNIQUE INDEX address_book_one ON address_book (user_id, address) WHERE removed_at IS NULL;
+
+-- What a person asks for is held against the person's and the address's limits when it is allowed,
+-- what leaves against the limits of the place when it leaves; one at a time, whoever writes.
+CREATE FUNCTION withdrawals_within_limits() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+    DECLARE broken text;
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtext('rooms.withdrawals'));
+        IF NEW.state = 'LEAVING' THEN
+            NEW.left_at := now_ms();
+        END IF;
+        SELECT s.name INTO broken
+        FROM (VALUES ('person_lamports_hour_max', 'WAITING', 3600000),
+                     ('person_lamports_day_max', 'WAITING', 86400000),
+                     ('address_lamports_hour_max', 'WAITING', 3600000),
+                     ('address_lamports_day_max', 'WAITING', 86400000),
+                     ('all_lamports_hour_max', 'LEAVING', 3600000),
+                     ('all_lamports_day_max', 'LEAVING', 86400000)) AS s (name, state, span_ms)
+        LEFT JOIN withdrawal_limits l ON l.name = s.name
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(w.lamports), 0) AS lamports
+            FROM withdrawals w
+            WHERE w.id <> NEW.id
+              AND w.state IN ('WAITING', 'LEAVING', 'PAID')
+              AND CASE split_part(s.name, '_', 1)
+                      WHEN 'person' THEN w.user_id = NEW.user_id
+                                         AND w.asked_at > now_ms() - s.span_ms
+                      WHEN 'address' THEN w.to_address = NEW.to_address
+                                          AND w.asked_at > now_ms() - s.span_ms
+                      ELSE w.left_at > now_ms() - s.span_ms
+                  END
+        ) so_far
+        WHERE s.state = NEW.state
+          AND so_far.lamports + NEW.lamports > coalesce(l.value, 0)
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'withdrawal % is above %', NEW.id, broken
+                USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN NEW;
+    END $$;
+CREATE TRIGGER withdrawals_within_limits BEFORE UPDATE OF state ON withdrawals
+    FOR EACH ROW
+    WHEN (NEW.state IN ('WAITING', 'LEAVING') AND NEW.state IS DISTINCT FROM OLD.state)
+    EXECUTE FUNCTION withdrawals_within_limits();
 
 -- Ledger ------------------------------------------------------------------------------------------
 
@@ -990,14 +1055,27 @@ CREATE TABLE acts (                             -- what was done to the installa
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text UNIQUE,                            -- of a breach: it pauses once
     kind text NOT NULL
-        CHECK (kind IN ('pause', 'resume', 'migrate', 'breach', 'push', 'restore')),
-    subject text NOT NULL,                      -- the flag, the migration, the rule
+        CHECK (kind IN ('pause', 'resume', 'migrate', 'breach', 'push', 'restore', 'limit')),
+    subject text NOT NULL,                      -- the flag, the migration, the rule, the limit
     reason text NOT NULL CHECK (reason <> ''),
     who text NOT NULL,
     role text NOT NULL DEFAULT session_user,
     at bigint NOT NULL DEFAULT now_ms(),
     CHECK ((kind = 'breach') = (key IS NOT NULL))
 );
+
+-- A changed limit is an act, whoever changed it and how.
+CREATE FUNCTION limit_is_an_act() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        INSERT INTO acts (kind, subject, reason, who)
+        VALUES ('limit', NEW.name, OLD.value || ' is now ' || NEW.value,
+                coalesce(nullif(current_setting('rooms.who', true), ''), session_user));
+        RETURN NULL;
+    END $$;
+CREATE TRIGGER limit_is_an_act AFTER UPDATE ON withdrawal_limits
+    FOR EACH ROW WHEN (OLD.value <> NEW.value) EXECUTE FUNCTION limit_is_an_act();
 
 CREATE TABLE audit_log (                        -- acts and events about money, each bound to the one before
     number bigint PRIMARY KEY CHECK (number > 0),
@@ -1087,7 +1165,12 @@ CREATE FUNCTION entries_by_right() RETURNS trigger
         END IF;
         SELECT key INTO wrong FROM fresh
         WHERE NOT CASE session_user
-            WHEN 'rooms_worker' THEN split_part(key, ':', 1) IN ('hold', 'settlement')
+            WHEN 'rooms_worker' THEN
+                split_part(key, ':', 1) IN ('hold', 'settlement')
+                OR (key LIKE 'release:withdrawal:%'
+                    AND EXISTS (SELECT FROM withdrawals w
+                                WHERE w.id::text = split_part(key, ':', 3)
+                                  AND w.state = 'RELEASED' AND w.left_at IS NULL))
             WHEN 'rooms_custody' THEN split_part(key, ':', 1) NOT IN ('hold', 'settlement')
             ELSE false
         END
@@ -1344,6 +1427,13 @@ GRANT SELECT ON restores, forgotten TO rooms_custody;
 GRANT UPDATE (read_at, done_at) ON restores TO rooms_custody;
 GRANT INSERT (signature, slot, block_at, memo) ON forgotten TO rooms_custody;
 GRANT UPDATE (placed_at, waits_for) ON forgotten TO rooms_custody;
+
+-- withdrawals: limits and address books.
+GRANT SELECT ON withdrawal_limits TO rooms_worker, rooms_custody, rooms_bot;
+GRANT SELECT ON address_book TO rooms_worker, rooms_bot;
+GRANT UPDATE (left_at) ON withdrawals TO rooms_worker;
+GRANT UPDATE (cancel_asked_at) ON withdrawals TO rooms_bot;
+GRANT INSERT (user_id, address), UPDATE (removed_at) ON address_book TO rooms_bot;
 
 -- How far each reader has come is its own: custody cannot make the bot forget, nor the bot custody.
 ALTER TABLE cursors ENABLE ROW LEVEL SECURITY;

@@ -1,8 +1,9 @@
 """Withdrawals: what people ask to take out, from the asking until it is planned.
 
 In        what the rules allowed and refused.
-Out       each withdrawal once, to whoever claims it; what the rules need to know of its past.
-Promises  withdrawals are judged one worker at a time, in the order of asking.
+Out       each withdrawal once, to whoever claims it.
+Promises  withdrawals are judged, and leave, one worker at a time; what is above a limit is refused
+          by the schema as well, whoever writes it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,6 @@ from typing import Final
 
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
-from rooms.withdrawal import DAY_MS
 from storage.connections import Connection
 from storage.sql import queries
 
@@ -20,31 +20,13 @@ SQL: Final = queries("withdrawals")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person asks to take out."""
+    """What a person asks to take out; ``cancelled`` when it is wanted back already."""
 
     id: int
     user: int
     to_address: str
     lamports: Lamports
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """What came before a withdrawal.
-
-    Attributes:
-        taken_today: by the person in the last 24 hours, without what was refused or came back.
-        address_since: when the person first used the address; the asking itself, when never.
-        is_ours: whether the destination is an address of this place.
-        has_address: whether there is an address that it could leave from.
-        now: the database's clock.
-    """
-
-    taken_today: Lamports
-    address_since: UnixMs
-    is_ours: bool
-    has_address: bool
-    now: UnixMs
+    cancelled: bool
 
 
 async def claim_asked(connection: Connection, limit: int) -> list[Asked]:
@@ -53,23 +35,12 @@ async def claim_asked(connection: Connection, limit: int) -> list[Asked]:
     return [Asked(**row) for row in await connection.fetch(SQL["claim_asked"], limit)]
 
 
-async def histories(connection: Connection, ids: Iterable[int]) -> dict[int, History]:
-    """Read what came before each withdrawal; lock the people's accounts first."""
-    rows = await connection.fetch(SQL["histories"], list(ids), DAY_MS)
-    return {
-        row["id"]: History(
-            taken_today=row["taken_today"],
-            address_since=row["address_since"],
-            is_ours=row["is_ours"],
-            has_address=row["has_address"],
-            now=row["now"],
-        )
-        for row in rows
-    }
-
-
 async def accept(connection: Connection, accepted: Sequence[tuple[int, UnixMs]]) -> None:
-    """Note from when each withdrawal may leave."""
+    """Note from when each withdrawal may leave.
+
+    Raises:
+        asyncpg.CheckViolationError: when one is above a limit.
+    """
     await connection.execute(
         SQL["accept"], [each for each, _ in accepted], [due_at for _, due_at in accepted]
     )
@@ -85,10 +56,21 @@ async def refuse(connection: Connection, refused: Sequence[tuple[int, Refused]])
 
 
 async def claim_due(connection: Connection, limit: int) -> list[int]:
-    """Claim withdrawals whose moment has come."""
+    """Claim withdrawals whose moment has come, as many as the place's limits let leave now."""
+    await connection.execute(SQL["take_turn"])
     return [row["id"] for row in await connection.fetch(SQL["claim_due"], limit)]
 
 
 async def leave(connection: Connection, ids: Iterable[int]) -> None:
     """Note that withdrawals leave now."""
     await connection.execute(SQL["leave"], list(ids))
+
+
+async def claim_cancelled(connection: Connection, limit: int) -> list[Asked]:
+    """Claim withdrawals that wait and whose owners want them back."""
+    return [Asked(**row) for row in await connection.fetch(SQL["claim_cancelled"], limit)]
+
+
+async def call_off(connection: Connection, ids: Iterable[int]) -> None:
+    """Note that withdrawals will not leave."""
+    await connection.execute(SQL["call_off"], list(ids))

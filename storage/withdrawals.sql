@@ -3,26 +3,12 @@
 SELECT pg_advisory_xact_lock(hashtext('rooms.withdrawals'));
 
 -- claim_asked(limit) -> withdrawals in the order of asking
-SELECT id, user_id AS user, to_address, lamports
+SELECT id, user_id AS user, to_address, lamports, cancel_asked_at IS NOT NULL AS cancelled
 FROM withdrawals
 WHERE state = 'ASKED'
 ORDER BY id
 FOR UPDATE SKIP LOCKED
 LIMIT $1;
-
--- histories(ids) -> what each person took out lately, since when the address is known, whose it is
-SELECT w.id,
-       now_ms() AS now,
-       (SELECT coalesce(sum(p.lamports), 0)::bigint FROM withdrawals p
-        WHERE p.user_id = w.user_id AND p.state IN ('WAITING', 'LEAVING', 'PAID')
-          AND p.asked_at > now_ms() - $2::bigint) AS taken_today,
-       coalesce((SELECT min(p.asked_at) FROM withdrawals p
-                 WHERE p.user_id = w.user_id AND p.to_address = w.to_address
-                   AND p.state NOT IN ('ASKED', 'REFUSED')), w.asked_at) AS address_since,
-       EXISTS (SELECT FROM addresses a WHERE a.address = w.to_address) AS is_ours,
-       EXISTS (SELECT FROM addresses a WHERE a.user_id = w.user_id) AS has_address
-FROM withdrawals w
-WHERE w.id = ANY ($1::bigint[]);
 
 -- accept(ids, due at) -> nothing
 UPDATE withdrawals w
@@ -36,13 +22,41 @@ SET state = 'REFUSED', refusal = a.refusal
 FROM unnest($1::bigint[], $2::jsonb[]) AS a (id, refusal)
 WHERE w.id = a.id;
 
--- claim_due(limit) -> ids of withdrawals that may leave now
-SELECT id
+-- claim_due(limit) -> ids of withdrawals that may leave now, in their order
+-- No more than the place's limits still let leave: the first that does not fit waits, and whatever
+-- comes after it, so that nobody is overtaken for ever.
+WITH due AS MATERIALIZED (
+    SELECT id, due_at, lamports
+    FROM withdrawals w
+    WHERE state = 'WAITING' AND due_at <= now_ms() AND cancel_asked_at IS NULL
+    ORDER BY due_at, id
+    FOR UPDATE
+    LIMIT $1
+), may_leave AS (
+    SELECT min(l.value - coalesce(gone.lamports, 0)) AS lamports
+    FROM (VALUES ('all_lamports_hour_max', 3600000), ('all_lamports_day_max', 86400000))
+        AS s (name, span_ms)
+    JOIN withdrawal_limits l ON l.name = s.name
+    CROSS JOIN LATERAL (
+        SELECT sum(w.lamports) AS lamports FROM withdrawals w
+        WHERE w.state IN ('LEAVING', 'PAID') AND w.left_at > now_ms() - s.span_ms
+    ) gone
+)
+SELECT d.id
+FROM (SELECT id, due_at, sum(lamports) OVER (ORDER BY due_at, id) AS upto FROM due) d, may_leave m
+WHERE d.upto <= m.lamports
+ORDER BY d.due_at, d.id;
+
+-- leave(ids) -> nothing
+UPDATE withdrawals SET state = 'LEAVING' WHERE id = ANY ($1::bigint[]);
+
+-- claim_cancelled(limit) -> withdrawals that wait and whose owners want them back
+SELECT id, user_id AS user, to_address, lamports, true AS cancelled
 FROM withdrawals
-WHERE state = 'WAITING' AND due_at <= now_ms()
+WHERE state = 'WAITING' AND cancel_asked_at IS NOT NULL
 ORDER BY id
 FOR UPDATE SKIP LOCKED
 LIMIT $1;
 
--- leave(ids) -> nothing
-UPDATE withdrawals SET state = 'LEAVING' WHERE id = ANY ($1::bigint[]);
+-- call_off(ids) -> nothing
+UPDATE withdrawals SET state = 'RELEASED' WHERE id = ANY ($1::bigint[]);

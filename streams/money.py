@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rooms.room import RoomLimits
-from rooms.withdrawal import WithdrawalLimits
 from storage.connections import Connections
 from storage.live import LivePrice
 
@@ -56,7 +55,6 @@ class Money:
     prices: LivePrices
     new_room_id: Callable[[], int]
     room_limits: RoomLimits = field(default_factory=RoomLimits)
-    withdrawal_limits: WithdrawalLimits = field(default_factory=WithdrawalLimits)
     signing: SigningPace = field(default_factory=SigningPace)
     draft_wait_ms: int = 600_000
     batch_max: int = 500

@@ -66,8 +66,10 @@ async def release_overdue(custody: Custody) -> int:
     return len(overdue)
 
 
-async def release(connection: Connection, transfers: Sequence[PlannedTransfer]) -> None:
-    """Give back what was held for transfers that will never move."""
+async def release(
+    connection: Connection, transfers: Sequence[PlannedTransfer], *, why: str = ""
+) -> None:
+    """Give back what was held for transfers that will never move; ``why`` is for their owners."""
     if not transfers:
         return
     at = UnixMs(await connection.fetchval("SELECT now_ms()"))
@@ -75,7 +77,7 @@ async def release(connection: Connection, transfers: Sequence[PlannedTransfer]) 
     for each in transfers:
         assert each.user is not None, "only a person's money is released"
         assert each.subject is not None, "it was held for something"
-        facts = {"lamports": str(each.lamports)}
+        facts = {"lamports": str(each.lamports), **({"sentence": why} if why else {})}
         if each.kind is TransferKind.STAKE:
             await attempts.release_stake(connection, each.subject)
             events.append(

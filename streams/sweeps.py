@@ -34,6 +34,7 @@ def money_claims(money: Money) -> dict[str, list[Claim]]:
         ],
         "withdrawals": [
             partial(withdrawals.claim_asked, money),
+            partial(withdrawals.claim_cancelled, money),
             partial(withdrawals.claim_due, money),
         ],
     }

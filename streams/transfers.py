@@ -22,7 +22,7 @@ from storage import addresses, attempts, flags
 from storage.attempts import DueTransfer, LiveAttempt
 from storage.connections import Connection, transaction
 from storage.flags import Flag
-from streams import releases
+from streams import recipients, releases
 from streams.custody import Custody, paths_of
 from streams.divisions import are_as_planned
 
@@ -43,6 +43,7 @@ async def sign_due(custody: Custody) -> int:
         # Asked again where the attempt is written down; here, so that no key is used in vain.
         if not await flags.is_open(connection, Flag.SIGNING):
             return 0
+    due = await recipients.that_may_be_signed(custody, due)
     recent = await custody.providers.first(lambda rpc: rpc.latest_blockhash())
     rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum())
     price = await _priority_price(custody, due)

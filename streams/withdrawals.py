@@ -1,10 +1,13 @@
 """Withdrawals: the stage that judges what people ask to take out, and lets it go when it is due.
 
-In        withdrawals in the order of asking; those whose moment has come.
-Out       holds and moments; planned transfers; refusals with what to do.
+In        withdrawals in the order of asking; those whose moment has come; those called off.
+Out       holds and moments; planned transfers; refusals with what to do; what was held, given back.
 Promises  what is allowed is reserved in the same commit; nothing leaves to an address of ours, to
-          a program, above the limits or while withdrawals are paused.
+          a program, above the limits or while withdrawals are paused; what was called off never
+          leaves, and what is leaving cannot be called off.
 """
+
+from dataclasses import replace
 
 import structlog
 
@@ -15,11 +18,12 @@ from rooms.ledger import Entry
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
 from rooms.withdrawal import WithdrawalLimits, due_at
-from storage import flags, outbox, plans, withdrawals
+from storage import flags, outbox, outlooks, plans, withdrawal_limits, withdrawals
 from storage import ledger as accounts
 from storage.connections import transaction
 from storage.flags import Flag
-from storage.withdrawals import Asked, History
+from storage.outlooks import Parties
+from storage.withdrawals import Asked
 from streams.money import Money
 
 log = structlog.get_logger()
@@ -32,41 +36,36 @@ async def claim_asked(money: Money) -> int:
         if not asked:
             return 0
         is_open = await flags.is_open(connection, Flag.WITHDRAWALS)
-        users = {each.user for each in asked}
-        lying = await accounts.lock(
+        limits = await withdrawal_limits.read(connection)
+        # Locked before anything is read, so that what is available stays what it is.
+        await accounts.lock(
             connection,
-            [account(user) for user in users for account in (ledger.available, ledger.held)],
-        )
-        available = {user: lying[ledger.available(user)] for user in users}
-        taken = dict.fromkeys(users, 0)
-        histories = await withdrawals.histories(connection, [each.id for each in asked])
-        accepted: list[tuple[int, UnixMs]] = []
+            [account(user) for user in {each.user for each in asked}
+             for account in (ledger.available, ledger.held)],
+        )  # fmt: skip
+        parties = await outlooks.read(connection, [(each.user, each.to_address) for each in asked])
+        accepted: list[tuple[Asked, UnixMs]] = []
         refused: list[tuple[int, Refused]] = []
-        holds: list[Entry] = []
         events: list[Event] = []
-        for each in asked:
-            history = histories[each.id]
+        for each, known in zip(asked, parties, strict=True):
             try:
                 if not is_open:
                     raise Refused("paused", "Withdrawals are paused just now; nothing has moved.")
-                moment = judge(
-                    each,
-                    history,
-                    available=available[each.user],
-                    taken_before=Lamports(taken[each.user]),
-                    limits=money.withdrawal_limits,
-                )
+                moment = judge(each, known, [one for one, _ in accepted], limits)
             except Refused as refusal:
                 refused.append((each.id, refusal))
-                events.append(_refused(each, refusal, history.now))
+                events.append(_refused(each, refusal, known.outlook.now))
                 continue
-            available[each.user] = Lamports(available[each.user] - each.lamports)
-            taken[each.user] += each.lamports
-            accepted.append((each.id, moment))
-            holds.append(ledger.hold(f"withdrawal:{each.id}", each.user, each.lamports))
-            events.append(_accepted(each, moment, history.now))
-        await accounts.post(connection, holds)
-        await withdrawals.accept(connection, accepted)
+            accepted.append((each, moment))
+            events.append(_accepted(each, moment, known.outlook.now))
+        await accounts.post(
+            connection,
+            [
+                ledger.hold(f"withdrawal:{each.id}", each.user, each.lamports)
+                for each, _ in accepted
+            ],
+        )
+        await withdrawals.accept(connection, [(each.id, moment) for each, moment in accepted])
         await withdrawals.refuse(connection, refused)
         await outbox.tell(connection, events)
     log.info("withdrawals_judged", accepted=len(accepted), refused=len(refused))
@@ -86,39 +85,53 @@ async def claim_due(money: Money) -> int:
     return len(due)
 
 
-def judge(
-    asked: Asked,
-    history: History,
-    *,
-    available: Lamports,
-    taken_before: Lamports,
-    limits: WithdrawalLimits,
-) -> UnixMs:
+async def claim_cancelled(money: Money) -> int:
+    """Give back what was held for withdrawals that were called off; return how many."""
+    async with transaction(money.connections) as connection:
+        wanted = await withdrawals.claim_cancelled(connection, money.batch_max)
+        if not wanted:
+            return 0
+        entries: list[Entry] = []
+        events: list[Event] = []
+        now = UnixMs(await connection.fetchval("SELECT now_ms()"))
+        for each in wanted:
+            entries.append(ledger.release(f"withdrawal:{each.id}", each.user, each.lamports))
+            facts = {"lamports": str(each.lamports), "cancelled": True}
+            events.append(Event(Kind.WITHDRAWAL_RELEASED, now, user=each.user, facts=facts))
+        await withdrawals.call_off(connection, [each.id for each in wanted])
+        await accounts.post(connection, entries)
+        await outbox.tell(connection, events)
+    log.info("withdrawals_called_off", count=len(wanted))
+    return len(wanted)
+
+
+def judge(asked: Asked, parties: Parties, before: list[Asked], limits: WithdrawalLimits) -> UnixMs:
     """Say when a withdrawal may leave.
 
     Args:
         asked: the withdrawal.
-        history: what came before it and is written down.
-        available: what the person has left.
-        taken_before: what was allowed to the person just now and is not written down yet.
+        parties: what is known of its person and its address, and is written down.
+        before: what was allowed just now and is not written down yet.
         limits: what this installation allows.
 
     Raises:
         Refused: with what to do.
     """
+    if asked.cancelled:
+        raise Refused("cancelled", "You called it off.")
     address_from_text(asked.to_address)
-    if history.is_ours:
+    if parties.is_ours:
         raise Refused("our_address", "This address belongs to us; give one of a wallet of yours.")
-    if not history.has_address:
+    if not parties.has_address:
         raise Refused("no_wallet", "You have no wallet yet; send /start to get one.")
-    return due_at(
-        asked.lamports,
-        available=available,
-        taken_today=Lamports(history.taken_today + taken_before),
-        address_since=history.address_since,
-        now=history.now,
-        limits=limits,
+    own = sum(each.lamports for each in before if each.user == asked.user)
+    there = sum(each.lamports for each in before if each.to_address == asked.to_address)
+    outlook = replace(
+        parties.outlook,
+        available=Lamports(parties.outlook.available - own),
+        taken=parties.outlook.taken.and_also(person=own, address=there),
     )
+    return due_at(asked.lamports, outlook, limits)
 
 
 def _accepted(asked: Asked, moment: UnixMs, now: UnixMs) -> Event:

@@ -12,7 +12,9 @@ from typing import Any
 from rooms import ledger
 from rooms.ledger import Account
 from rooms.units import Address, Lamports, Signature, UnixMs, Value
+from rooms.withdrawal import WithdrawalLimits
 from storage import ledger as accounts
+from storage import withdrawal_limits
 from storage.connections import Connections, transaction
 from storage.flags import Flag, change
 from storage.live import LivePrice
@@ -164,6 +166,11 @@ class Place:
             lamports,
         )
         return request
+
+    async def limit_withdrawals(self, limits: WithdrawalLimits) -> None:
+        """Make these the limits of withdrawals."""
+        async with transaction(self.connections) as connection:
+            await withdrawal_limits.take_over(connection, limits, "test")
 
     async def refusals(self, table: str = "bet_requests") -> list[str | None]:
         """Return the code with which each request was refused, None for one that was taken."""

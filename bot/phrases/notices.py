@@ -75,6 +75,13 @@ def _withdrawal_paid(facts: Facts, now: UnixMs, explorer: str | None) -> str:
 
 
 def _withdrawal_released(facts: Facts, now: UnixMs, explorer: str | None) -> str:
+    if facts.get("cancelled"):
+        return f"↩️ Called off: <b>{_sol(facts)}</b> is in your wallet again."
+    if facts.get("sentence"):
+        return (
+            f"↩️ Your withdrawal of <b>{_sol(facts)}</b> did not leave; it is back in your wallet."
+            f"\n{escape(facts['sentence'])}"
+        )
     return (
         f"↩️ Your withdrawal of <b>{_sol(facts)}</b> never landed; it is back in your wallet. "
         "You can try again."

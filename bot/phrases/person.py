@@ -1,4 +1,4 @@
-"""Person phrases: welcome, help, rules, wallet, deposits, withdrawals, bets and history.
+"""Person phrases: welcome, help, rules, wallet, deposits, bets and history.
 
 In        a person's wallet, bets and history, the limits of this place.
 Out       HTML. The one address in ``<code>`` of a wallet is the person's own.
@@ -9,8 +9,7 @@ from html import escape
 
 from bot.phrases import words
 from rooms.room import Outcome, RoomLimits, State
-from rooms.units import Lamports, UnixMs
-from rooms.withdrawal import WithdrawalLimits
+from rooms.units import UnixMs
 from storage.cards import BetLine, HistoryLine, Invited, Wallet
 
 _ENTRY_WORDS = {
@@ -53,6 +52,7 @@ def help_text() -> str:
         "/wallet – what you have, deposit, withdraw\n"
         "/history – every change of your balance\n"
         "/withdraw – send SOL to an address\n"
+        "/addresses – where you send to\n"
         "/referrals – invite people, earn a share\n"
         "/rules – how rooms are decided and paid\n"
         "/cancel – leave whatever was begun\n\n"
@@ -152,46 +152,6 @@ def referrals(link: str, invited: Invited) -> str:
         "for as long as they bet.\n\n"
         f"Came by your link: <b>{people}</b>\n"
         f"Earned, hosting included: <b>{words.sol(invited.earned)}</b>"
-    )
-
-
-def ask_amount(available: Lamports, limits: WithdrawalLimits) -> str:
-    """Ask how much shall leave."""
-    return (
-        "<b>Withdraw</b> · 1 of 3\n\n"
-        f"Available: <b>{words.sol(available)}</b>\n"
-        f"How much? Type an amount such as <code>0.25</code>, at least "
-        f"{words.sol(limits.lamports_min)}. No fee."
-    )
-
-
-def ask_address(lamports: Lamports) -> str:
-    """Ask where it shall go."""
-    return f"<b>Withdraw {words.sol(lamports)}</b> · 2 of 3\n\nWhere to? Paste the Solana address."
-
-
-def confirm_withdrawal(lamports: Lamports, to_address: str, waits_ms: int) -> str:
-    """Show a withdrawal in full and ask for its last word."""
-    when = (
-        "It leaves at once."
-        if waits_ms <= 0
-        else f"An amount like this waits {words.length(waits_ms)} before it leaves."
-    )
-    return (
-        f"<b>Withdraw {words.sol(lamports)}</b> · 3 of 3\n\n"
-        f"To:\n<pre>{escape(words.grouped(to_address))}</pre>\n"
-        f"Amount: <b>{words.sol(lamports)}</b> · fee: none\n"
-        f"{when}\n\n"
-        "Compare every letter with where you want it to go. Then type the <b>last 6 letters</b> "
-        "of the address, as they stand there. This stays open for 2 minutes."
-    )
-
-
-def withdrawal_asked(lamports: Lamports, to_address: str) -> str:
-    """Say that a withdrawal is on its way."""
-    return (
-        f"⏳ <b>{words.sol(lamports)}</b> to {escape(to_address[:4])}…{escape(to_address[-4:])}: "
-        "on it. You will hear when it has left and when it has landed."
     )
 
 

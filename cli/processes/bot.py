@@ -25,7 +25,6 @@ async def run(settings: Settings) -> None:
         token=settings.telegram_token.get_secret_value(),
         base_url=settings.telegram_url,
         limits=settings.limits,
-        withdrawals=settings.withdrawals,
         pace=QUICK if settings.profile == "embedded" else PaceSettings(),
     )
     async with (

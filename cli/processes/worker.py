@@ -41,7 +41,6 @@ async def run(settings: Settings) -> None:
             prices=live,
             new_room_id=partial(secrets.randbits, ROOM_ID_BITS),
             room_limits=settings.limits,
-            withdrawal_limits=settings.withdrawals,
             signing=SigningPace(
                 stakes_per_s=settings.stakes_per_second, land_ms=settings.landing_ms
             ),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.phrases import making, notices, person, room, words
+from bot.phrases import making, notices, person, room, withdrawal, words
 from bot.phrases.room import fixed_as_move
 from rooms.event import PUBLIC, Kind
 from rooms.room import Comparator, Outcome, Side, State, VoidReason
@@ -184,7 +184,7 @@ def test_a_wallet_shows_its_address_as_code() -> None:
 
 def test_the_whole_address_is_shown_in_groups_before_it_leaves() -> None:
     address = "7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU"
-    said = seen(person.confirm_withdrawal(Lamports(SOL // 4), address, 0))
+    said = seen(withdrawal.confirm(Lamports(SOL // 4), address, 0, is_known=True))
     assert "7xKX tg2C W87d 97TX JSDp bD5j Bkhe TqA8 3TZR uJos gAsU" in said
     assert "0.25 SOL" in said
     assert "last 6 letters" in said

@@ -26,17 +26,17 @@ from storage.addresses import OwnAddress
 from storage.connections import transaction
 from streams.bets import claim_bets
 from streams.openings import claim_requests
-from streams.withdrawals import claim_asked
+from streams.withdrawals import claim_asked, claim_cancelled
 from tests.place import Place
 
 TOKEN = "4711:AAtest-token_for-the-stand-in"
 LIMITS = RoomLimits(
     open_ms_min=20_000, cut_ms=1_000, watch_ms=3_000, span_ms_min=24_000, warm_ms=2_000
 )
+WITHDRAWALS = WithdrawalLimits(cool_down_ms=0, delay_ms=0)
 SETTINGS = BotSettings(
     token=TOKEN,
     limits=LIMITS,
-    withdrawals=WithdrawalLimits(cool_down_ms=0, delay_ms=0),
     pace=PaceSettings(
         all_per_s=500, chat_per_s=200, chat_burst=50, acts_per_minute=6_000, acts_burst=1_000
     ),
@@ -155,10 +155,11 @@ class Town:
 
     async def work(self) -> None:
         """Do what the worker does with what people asked for."""
-        money = self.place.money(room_limits=LIMITS, withdrawal_limits=self.settings.withdrawals)
+        money = self.place.money(room_limits=LIMITS)
         await claim_requests(money)
         await claim_bets(money)
         await claim_asked(money)
+        await claim_cancelled(money)
         await self.number()
 
     async def tell(self, *events: Event) -> None:
@@ -208,6 +209,7 @@ async def founded(place: Place, folder: Path) -> AsyncIterator[Town]:
             running_telegram(TelegramSettings(data_dir=folder, people=(), retry_first_ms=50))
         )
         town = Town(place, running, replace(SETTINGS, base_url=running.base_url), stack)
+        await place.limit_withdrawals(WITHDRAWALS)
         try:
             yield town
         finally:

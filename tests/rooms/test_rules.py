@@ -24,7 +24,6 @@ from rooms.room import (
     target_of_move,
 )
 from rooms.units import Address, Bps, Lamports, Signature, UnixMs, Value
-from rooms.withdrawal import WithdrawalLimits, due_at
 
 SOL = 1_000_000_000
 NOW = UnixMs(1_000_000_000_000)
@@ -161,28 +160,6 @@ def test_a_bettor_may_add_to_the_side_though_the_seats_are_taken() -> None:
     standing = replace(STANDING, own_side=Side.YES, own_lamports=Lamports(SOL), bettors=2)
 
     check_bet(room_of(replace(REQUEST, seats=2)), standing, Side.YES, Lamports(2 * SOL), NOW)
-
-
-def leaves_after(lamports: int, *, taken: int = 0, known_ms: int = 0) -> int:
-    moment = due_at(
-        Lamports(lamports),
-        available=Lamports(10 * SOL),
-        taken_today=Lamports(taken),
-        address_since=UnixMs(NOW - known_ms),
-        now=NOW,
-        limits=WithdrawalLimits(),
-    )
-    return moment - NOW
-
-
-def test_a_free_amount_leaves_at_once_and_more_waits() -> None:
-    assert leaves_after(SOL // 2) == 0
-    assert leaves_after(SOL // 2, taken=1) == 86_400_000
-    assert leaves_after(5 * SOL, known_ms=86_400_000) == 2 * 3_600_000
-    for lamports, code in ((1, "below_min"), (11 * SOL, "too_little")):
-        with pytest.raises(Refused) as refused:
-            leaves_after(lamports)
-        assert refused.value.code == code
 
 
 targets = st.lists(st.tuples(st.sampled_from(Comparator), st.integers(1, 1_000)), max_size=30)

@@ -86,6 +86,7 @@ class Database:
         self.admin.execute(CLOCK.format(path=self._clock_path))
         rows = self.admin.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            " AND tablename <> 'withdrawal_limits'"
             " AND tablename NOT LIKE '%yoyo%' ORDER BY 1"
         )
         self._tables = [row[0] for row in rows]

@@ -25,7 +25,7 @@ from chain.signer import KeyPath
 from rooms.room import RoomRequest, Side
 from rooms.units import Lamports, Value
 from sandbox.solana.faults import FaultKind
-from storage import feeds, flags, intents, people
+from storage import feeds, flags, intents, people, withdrawal_limits
 from storage.again import again
 from storage.connections import Connection
 from storage.flags import Flag
@@ -86,6 +86,12 @@ class Story:
         await self._open_for_business()
         await self.world.ask(
             self.life, lambda connection: feeds.upsert(connection, FEED, standing=True)
+        )
+        await self.world.ask(
+            self.life,
+            lambda connection: withdrawal_limits.take_over(
+                connection, self.world.withdrawals, "story"
+            ),
         )
         weather.chances = chances
 

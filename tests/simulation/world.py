@@ -188,7 +188,6 @@ class World:
             prices=Live(self.bus),
             new_room_id=lambda: ids.getrandbits(ROOM_ID_BITS),
             room_limits=self.limits,
-            withdrawal_limits=self.withdrawals,
             signing=SigningPace(stakes_per_s=20, sign_ms=200, land_ms=800),
             draft_wait_ms=40_000,
             batch_max=50,

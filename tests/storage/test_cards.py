@@ -138,23 +138,6 @@ async def test_rooms_that_take_bets_are_listed_first_and_decided_ones_not(place:
         assert await _listed(connection, 3, 1) == []
 
 
-async def test_the_outlook_of_a_withdrawal_is_what_its_judge_will_read(place: Place) -> None:
-    for state, lamports in (("PAID", 1), ("REFUSED", 2), ("RELEASED", 4), ("WAITING", 8)):
-        await place.do(
-            "INSERT INTO withdrawals (key, user_id, to_address, lamports, state, asked_at)"
-            " VALUES ($1, 1, 'outside', $2, $1, now_ms() - $2)",
-            state,
-            lamports,
-        )
-    async with place.connections.acquire() as connection:
-        outlook = await cards.outlook(connection, 1, "outside")
-        ours = await cards.outlook(connection, 1, "Address2")
-    assert outlook.taken_today == 9
-    assert outlook.address_since is not None
-    assert not outlook.is_ours
-    assert (ours.is_ours, ours.address_since) == (True, None)
-
-
 async def test_who_was_invited_is_counted(place: Place) -> None:
     async with place.connections.acquire() as connection:
         assert (await cards.invited(connection, 1)).people == 1

@@ -38,6 +38,8 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "set_aside": ALL,
         "segments": frozenset({"newest", "between"}),
         "settlements": ALL,
+        "outlooks": ALL,
+        "withdrawal_limits": frozenset({"all"}),
         "withdrawals": ALL,
     },
     "rooms_custody": {
@@ -58,6 +60,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "signing_requests": ALL,
     },
     "rooms_bot": {
+        "address_book": ALL,
         "buttons": ALL,
         "cards": ALL,
         "conversations": ALL,
@@ -67,9 +70,11 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "ledger": frozenset({"balances"}),
         "notices": ALL,
         "outbox": frozenset({"wake", "notify"}),
+        "outlooks": ALL,
         "people": ALL,
         "set_aside": ALL,
         "updates": ALL,
+        "withdrawal_limits": frozenset({"all"}),
     },
     "rooms_gateway": {"events": ALL, "feeds": frozenset({"all", "named"})},
     "rooms_auditor": {
@@ -180,6 +185,10 @@ EVERYONE: Final = {
     "make a stake larger": "UPDATE stakes SET lamports = lamports * 100",
     "take the other side": "UPDATE stakes SET side = 'NO'",
     "change a settlement": "UPDATE settlements SET house = house + 1",
+    "raise a limit": "UPDATE withdrawal_limits SET value = value * 100",
+    "make an address old": "UPDATE address_book SET added_at = 0",
+    "write down an old address": "INSERT INTO address_book (user_id, address, added_at)"
+    " VALUES (1, 'Mine', 0)",
 }
 MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
     "rooms_feeds": {
@@ -204,6 +213,8 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         "post a payout": """SELECT post_entries('[{"key": "payout:1:1", "digest": "d",
             "postings": [["chain:Address1", 5], ["available:1", 5]]}]')""",
         "report a breach": "SELECT report_breach('k', 'r', 'w')",
+        "give back what may still leave": """SELECT post_entries('[{"key": "release:withdrawal:1",
+            "digest": "d", "postings": [["available:1", 5], ["held:1", -5]]}]')""",
     },
     "rooms_custody": {
         "ask for a bet": "INSERT INTO bet_requests (key, user_id, room_id, side, lamports)"

@@ -1,7 +1,16 @@
 """Custody end to end on a real chain: addresses, deposits, stakes, seal, payouts, withdrawals."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+
+import pytest
+from solders.hash import Hash
+from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.system_program import CreateAccountParams, create_account
+from solders.transaction import VersionedTransaction
 
 from chain.rpc import Rpc
 from rooms import ledger
@@ -88,19 +97,24 @@ async def test_a_one_sided_pool_is_void_at_the_seal(world: World) -> None:
     assert told == {"kind": "stopped", "room": "77"}
 
 
-async def test_a_withdrawal_leaves_once_and_the_fee_is_the_houses(world: World) -> None:
-    await people(world, 3 * SOL)
-    outside = "8opHzTAnfzRpPEx21XtnrVTX28YQuCpAjcn1PczScKh"
+async def withdraw(world: World, to_address: str, lamports: int) -> None:
+    """Let a person's withdrawal leave, judged by nobody."""
     async with transaction(world.connections) as connection:
         number = await connection.fetchval(
             "INSERT INTO withdrawals (key, user_id, to_address, lamports, state, due_at)"
             " VALUES ('k', 1, $1, $2, 'LEAVING', now_ms()) RETURNING id",
-            outside, 3 * SOL,
+            to_address, lamports,
         )  # fmt: skip
         await ledger_rows.post(
-            connection, [ledger.hold(f"withdrawal:{number}", 1, Lamports(3 * SOL))]
+            connection, [ledger.hold(f"withdrawal:{number}", 1, Lamports(lamports))]
         )
         await plans.plan_withdrawals(connection, [number])
+
+
+async def test_a_withdrawal_leaves_once_and_the_fee_is_the_houses(world: World) -> None:
+    await people(world, 3 * SOL)
+    outside = "67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb"
+    await withdraw(world, outside, 3 * SOL)
 
     async def paid() -> bool:
         return await world.value("SELECT state FROM withdrawals") == "PAID"
@@ -115,6 +129,61 @@ async def test_a_withdrawal_leaves_once_and_the_fee_is_the_houses(world: World) 
     floors = await world.value("SELECT sum(balance) FROM accounts WHERE name LIKE 'floor:%'")
     fees = await world.value("SELECT sum(fee_lamports) FROM attempts")
     assert house == 10 * SOL - floors - fees  # type: ignore[operator]
+    await world.ledger_is_chain()
+
+
+async def owned_by_a_program(world: World) -> str:
+    """Make an account with a key of its own that a program owns, as a token account is."""
+    payer, account = (Keypair.from_seed(bytes([number] * 32)) for number in (8, 9))
+    await world.airdrop(str(payer.pubkey()), 3 * SOL)
+    world.solana.control.advance(1)
+    make = create_account(
+        CreateAccountParams(
+            from_pubkey=payer.pubkey(), to_pubkey=account.pubkey(), lamports=SOL,
+            space=0, owner=Pubkey.from_string("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"),
+        )
+    )  # fmt: skip
+    recent = await world.custody.providers.first(lambda rpc: rpc.latest_blockhash())
+    message = Message.new_with_blockhash(
+        [make], payer.pubkey(), Hash.from_string(str(recent.blockhash))
+    )
+    signed = bytes(VersionedTransaction(message, [payer, account]))
+    assert all(each.relayed for each in await world.custody.providers.send(signed))
+    world.solana.control.advance(1)
+    return str(account.pubkey())
+
+
+BAD_RECIPIENTS: dict[str, tuple[Callable[[World], Awaitable[str]], int]] = {
+    "belongs to a program": (owned_by_a_program, SOL),
+    "must get at least": (lambda _: known("67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb"), 5),
+    "belongs to us": (lambda world: own_address(world), SOL),
+    "the Token program": (lambda _: known("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"), SOL),
+}
+
+
+async def known(address: str) -> str:
+    return address
+
+
+async def own_address(world: World) -> str:
+    return str(await world.value("SELECT address FROM addresses WHERE kind = 'treasury'"))
+
+
+@pytest.mark.parametrize("says", BAD_RECIPIENTS)
+async def test_a_recipient_is_looked_at_before_it_is_signed_for(world: World, says: str) -> None:
+    await people(world, 3 * SOL)
+    make, lamports = BAD_RECIPIENTS[says]
+    await withdraw(world, await make(world), lamports)
+
+    async def given_back() -> bool:
+        return await world.value("SELECT state FROM withdrawals") == "RELEASED"
+
+    await world.until(given_back)
+    assert await world.value("SELECT count(*) FROM attempts") == 0
+    assert await world.value("SELECT balance FROM accounts WHERE name = 'available:1'") == 3 * SOL
+    told = await world.value("SELECT payload ->> 'sentence' FROM outbox WHERE topic = 'events'"
+                             " ORDER BY id DESC LIMIT 1")  # fmt: skip
+    assert says in str(told)
     await world.ledger_is_chain()
 
 

@@ -1,0 +1,37 @@
+-- outlooks(people, addresses, states) -> for each pair, in their order, what decides about a withdrawal
+SELECT now_ms() AS now,
+       coalesce((SELECT c.balance FROM accounts c WHERE c.name = 'available:' || a.person), 0)
+           AS available,
+       t.person_hour, t.person_day, t.address_hour, t.address_day,
+       (SELECT b.added_at FROM address_book b
+        WHERE b.user_id = a.person AND b.address = a.address AND b.removed_at IS NULL)
+           AS address_since,
+       coalesce(f.fresh, '[]') AS fresh,
+       EXISTS (SELECT FROM addresses o WHERE o.address = a.address) AS is_ours,
+       EXISTS (SELECT FROM addresses o WHERE o.user_id = a.person) AS has_address
+FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS a (person, address, nth)
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(w.lamports) FILTER (WHERE w.user_id = a.person AND recent), 0)::bigint
+               AS person_hour,
+           coalesce(sum(w.lamports) FILTER (WHERE w.user_id = a.person), 0)::bigint AS person_day,
+           coalesce(sum(w.lamports) FILTER (WHERE w.to_address = a.address AND recent), 0)::bigint
+               AS address_hour,
+           coalesce(sum(w.lamports) FILTER (WHERE w.to_address = a.address), 0)::bigint
+               AS address_day
+    FROM (SELECT p.*, p.asked_at > now_ms() - 3600000 AS recent FROM withdrawals p
+          WHERE (p.user_id = a.person OR p.to_address = a.address)
+            AND p.state = ANY ($3::text[]) AND p.asked_at > now_ms() - 86400000) w
+) t
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_array(
+               p.lamports,
+               p.ended_at + (SELECT l.value FROM withdrawal_limits l WHERE l.name =
+                   CASE WHEN d.pool > (SELECT value FROM withdrawal_limits
+                                       WHERE name = 'large_pool_lamports')
+                        THEN 'large_pool_winnings_ms' ELSE 'winnings_ms' END))) AS fresh
+    FROM transfers p JOIN settlements d ON d.room_id = p.room_id
+    WHERE p.user_id = a.person AND p.kind = 'payout' AND p.state = 'LANDED'
+      AND p.ended_at > now_ms() - (SELECT max(value) FROM withdrawal_limits
+                                   WHERE name IN ('winnings_ms', 'large_pool_winnings_ms'))
+) f
+ORDER BY a.nth;
