@@ -191,6 +191,28 @@ class CancelWithdrawal(_Action, frozen=True, tag="cancel_withdrawal"):
     withdrawal: int
 
 
+class NotMe(_Action, frozen=True, tag="not_me"):
+    """Call everything off that has not left, and let nothing leave for a day."""
+
+
+class ShowSecurity(_Action, frozen=True, tag="security"):
+    """Show how the person proves itself."""
+
+
+class BeginPin(_Action, frozen=True, tag="begin_pin"):
+    """Choose a PIN, or another."""
+
+
+class BeginAuthenticator(_Action, frozen=True, tag="begin_authenticator"):
+    """Add an authenticator, or another."""
+
+
+class AuthenticatorAdded(_Action, frozen=True, tag="authenticator_added"):
+    """Say that the picture is in the phone."""
+
+    authenticator: str
+
+
 class Cancel(_Action, frozen=True, tag="cancel"):
     """Leave the dialogue; nothing has happened."""
 
@@ -226,6 +248,11 @@ Action: TypeAlias = (
     | ForgetAddress
     | ShowWithdrawals
     | CancelWithdrawal
+    | NotMe
+    | ShowSecurity
+    | BeginPin
+    | BeginAuthenticator
+    | AuthenticatorAdded
     | Cancel
 )
 

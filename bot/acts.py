@@ -16,6 +16,7 @@ from bot import (
     holdings,
     making,
     meeting,
+    security,
     withdrawing,
 )
 from bot.actions import Action
@@ -87,6 +88,16 @@ async def act_on(turn: Turn, action: Action) -> None:
             await withdrawing.show_waiting(turn)
         case actions.CancelWithdrawal(withdrawal=withdrawal):
             await withdrawing.call_off(turn, withdrawal)
+        case actions.NotMe():
+            await security.not_me(turn)
+        case actions.ShowSecurity():
+            await security.show(turn)
+        case actions.BeginPin():
+            await security.begin_pin(turn)
+        case actions.BeginAuthenticator():
+            await security.begin_authenticator(turn)
+        case actions.AuthenticatorAdded():
+            await security.authenticator_added(turn, action)
         case actions.Cancel():
             await turn.end()
             turn.show(answers.CANCELLED, buttons.home())
@@ -103,6 +114,7 @@ COMMANDS: Final[dict[str, Callable[[Turn, str], Awaitable[None]]]] = {
     "deposit": lambda turn, _: holdings.deposit(turn),
     "withdraw": lambda turn, _: withdrawing.begin(turn),
     "addresses": lambda turn, _: withdrawing.show_addresses(turn),
+    "security": lambda turn, _: security.show(turn),
     "history": lambda turn, _: holdings.history(turn, 0),
     "bets": lambda turn, _: holdings.bets(turn, 0, won=False),
     "won": lambda turn, _: holdings.bets(turn, 0, won=True),
@@ -117,6 +129,7 @@ MENU: Final = (
     ("wallet", "what you have"),
     ("withdraw", "send SOL to an address"),
     ("addresses", "where you send to"),
+    ("security", "your PIN and your authenticator"),
     ("history", "every change of your balance"),
     ("referrals", "invite people, earn a share"),
     ("rules", "how rooms are decided and paid"),
@@ -140,3 +153,6 @@ async def answer(turn: Turn, text: str) -> None:
             await withdrawing.typed_address(turn, talk, text)
         case Retyping() as talk:
             await withdrawing.retyped(turn, talk, text)
+        case _:
+            # What answers anything else was sealed as it came in.
+            turn.say(answers.NOT_UNDERSTOOD, buttons.cancel())

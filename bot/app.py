@@ -21,6 +21,7 @@ from telegram.request import HTTPXRequest
 
 from bot.acts import MENU
 from bot.bell import Bell
+from bot.factors import Factors
 from bot.handling import Handling
 from bot.intake import Intake, poll, serve_webhook, until_reached
 from bot.settings import BotSettings
@@ -104,9 +105,13 @@ async def _live(
     clock: Callable[[], UnixMs],
     token: Callable[[], str],
 ) -> None:
-    place = Place(settings=settings, prices=prices, username=bot.username, token=token, now=clock)
-    work, voice = Bell(), Voice(bot, settings.pace)
-    intake = Intake(connections, work)
+    factors = Factors(settings.factor_key)
+    place = Place(
+        settings=settings, prices=prices, factors=factors, username=bot.username, token=token,
+        now=clock,
+    )  # fmt: skip
+    work, voice = Bell(), Voice(bot, settings.pace, factors)
+    intake = Intake(connections, work, factors)
     lost = asyncio.Event()
 
     def lose(_: object) -> None:

@@ -228,6 +228,34 @@ def call_off(withdrawal: int, what: str = "") -> Keys:
     return [[Key(f"✖️ Call off{what}", action, style="danger")]]
 
 
+def careful(withdrawal: int) -> Keys:
+    """Offer to call a withdrawal off, or everything."""
+    return [*call_off(withdrawal), [Key("🛑 It was not me", actions.NotMe())]]
+
+
+def security(*, has_pin: bool, has_authenticator: bool) -> Keys:
+    """Offer to choose a PIN and to add an authenticator."""
+    pin = Key("🔐 Change PIN" if has_pin else "🔐 Choose a PIN", actions.BeginPin())
+    other = "🔑 Another authenticator" if has_authenticator else "🔑 Add an authenticator"
+    phone = [[Key(other, actions.BeginAuthenticator())]] if has_pin else []
+    return [[pin], *phone, [HOME]]
+
+
+def add_authenticator() -> Keys:
+    """Offer to add an authenticator."""
+    return [[Key("🔑 Add an authenticator", actions.BeginAuthenticator())], [CANCEL]]
+
+
+def authenticator(name: str) -> Keys:
+    """Let a person say that the picture is in the phone."""
+    return [[Key("✅ It is in my phone", actions.AuthenticatorAdded(authenticator=name))], [CANCEL]]
+
+
+def after_pin() -> Keys:
+    """Lead to what a person wanted."""
+    return [[Key("📤 Withdraw", actions.BeginWithdrawal(), style="primary"), HOME]]
+
+
 def invite(link: str) -> Keys:
     """Let the invitation be shared."""
     return [[Key("📣 Share", url=_share(link)), Key("📋 Copy link", copy=link)], [HOME]]

@@ -5,7 +5,7 @@ Promises  a withdrawal that waits for its last word names everything that it wil
 """
 
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -49,6 +49,13 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
         return Step.REVIEW
 
 
+class Change(StrEnum):
+    """Name what a person changes about how it proves itself."""
+
+    PIN = "pin"
+    AUTHENTICATOR = "authenticator"
+
+
 class _Conversation(msgspec.Struct, frozen=True, tag_field="about", omit_defaults=True):
     """Say what the person's next words answer."""
 
@@ -78,14 +85,65 @@ class TypingAddress(_Conversation, frozen=True, tag="address"):
 
 
 class Retyping(_Conversation, frozen=True, tag="retyping"):
-    """The last six letters of the address are awaited, and then it goes."""
+    """The last six letters of the address are awaited, and then the PIN."""
 
     lamports: Lamports
     to_address: str
     until: UnixMs
 
 
-Conversation: TypeAlias = MakingRoom | TypingStake | TypingAmount | TypingAddress | Retyping
+class Errand(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a person proves itself for: a withdrawal when an amount is named, else a change."""
+
+    change: Change | None = None
+    lamports: Lamports = Lamports(0)
+    to_address: str = ""
+    until: UnixMs = UnixMs(0)
+
+
+class ChoosingPin(_Conversation, frozen=True, tag="choosing_pin"):
+    """A new PIN is awaited."""
+
+
+class RepeatingPin(_Conversation, frozen=True, tag="repeating_pin"):
+    """The new PIN is awaited once more."""
+
+    pin_hash: str
+
+
+class ProvingPin(_Conversation, frozen=True, tag="pin"):
+    """The PIN is awaited."""
+
+    errand: Errand
+
+
+class ProvingCode(_Conversation, frozen=True, tag="code"):
+    """The authenticator's code is awaited, after the PIN."""
+
+    errand: Errand
+
+
+class FirstCode(_Conversation, frozen=True, tag="first_code"):
+    """The first code of a new authenticator is awaited."""
+
+    authenticator: str
+
+
+Conversation: TypeAlias = (
+    MakingRoom
+    | TypingStake
+    | TypingAmount
+    | TypingAddress
+    | Retyping
+    | ChoosingPin
+    | RepeatingPin
+    | ProvingPin
+    | ProvingCode
+    | FirstCode
+)
+
+SECRET: Final = ("choosing_pin", "repeating_pin", "pin", "code", "first_code")
+"""What answers these is sealed before it is stored."""
 
 
 def stored(conversation: Conversation) -> dict[str, Any]:

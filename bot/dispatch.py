@@ -13,10 +13,11 @@ from html import escape
 import telegram
 from telegram.constants import ChatMemberStatus, ChatType
 
-from bot import actions, buttons, conversation, meeting
+from bot import actions, buttons, conversation, meeting, withdrawing
 from bot.acts import COMMANDS, act_on, answer
+from bot.factors import Sealed
 from bot.phrases import answers
-from bot.redaction import MARK
+from bot.redaction import MARK, SEALED
 from bot.replies import Answer, Delete, Reply, Send
 from bot.turn import Place, Turn, lay_out
 from rooms.refusal import Refused
@@ -64,8 +65,13 @@ async def _message(
         key=f"update:{update_id}",
         talk=conversation.read(person.conversation) if person.conversation else None,
     )
+    seal = message.api_kwargs.get(SEALED)
+    if seal is not None:
+        turn.delete(message.message_id)
     if message.forward_origin is not None or message.via_bot is not None:
         turn.say(answers.NOT_AN_ORDER)
+    elif seal is not None:
+        await _refusing(turn, lambda: withdrawing.take_sealed(turn, Sealed(**seal)))
     elif text is None:
         turn.say(answers.ONLY_TEXT)
     else:

@@ -21,6 +21,7 @@ from bot.bell import Bell, wait
 from bot.dispatch import dispatch
 from bot.pace import Pace
 from bot.phrases import answers
+from bot.redaction import without_seal
 from bot.replies import Answer, Reply, Send
 from bot.turn import Place
 from bot.voice import Said, Voice
@@ -119,7 +120,7 @@ class Handling:
             attempts = await updates.note_failure(connection, update.id, reason)
             if attempts is None or attempts < self._place.settings.tries_max:
                 return []
-            payload = msgspec.json.encode(update.payload).decode()
+            payload = msgspec.json.encode(without_seal(update.payload)).decode()
             await set_aside(connection, f"updates/{update.id}", payload, reason)
             said = _to_whom(update, answers.WENT_WRONG)
             await updates.finish(connection, update.id, [replies.stored(r) for r in said])

@@ -3,7 +3,8 @@
 In        answers to our own asking (long polling), or requests by Telegram (webhook).
 Out       stored updates; whoever handles them is woken.
 Promises  Telegram hears that we have an update only after the commit that stores it; the same
-          update twice is one row; a request without the secret, or too large, writes nothing.
+          update twice is one row; a request without the secret, or too large, writes nothing;
+          a PIN is sealed before it is written.
 Why       the library's own server and its own polling acknowledge what is only in memory.
 """
 
@@ -12,6 +13,7 @@ import contextlib
 import hmac
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,10 +29,12 @@ from starlette.routing import Route
 from telegram import error as telegram_error
 
 from bot.bell import Bell
-from bot.redaction import ID_END, storable
+from bot.conversation import SECRET
+from bot.factors import Factors, Sealed
+from bot.redaction import ID_END, looks_like_a_code, sayings, sealed, storable
 from bot.settings import WebhookSettings
-from storage import updates
-from storage.connections import Connections
+from storage import conversations, updates
+from storage.connections import Connection, Connections
 from storage.updates import Update
 
 KINDS: Final = ("message", "edited_message", "callback_query", "my_chat_member")
@@ -45,9 +49,10 @@ log = structlog.get_logger()
 class Intake:
     """Store updates and wake whoever handles them."""
 
-    def __init__(self, connections: Connections, work: Bell) -> None:
+    def __init__(self, connections: Connections, work: Bell, factors: Factors) -> None:
         self._connections = connections
         self._work = work
+        self._factors = factors
 
     async def keep(self, received: Sequence[Any]) -> None:
         """Store what Telegram sent; committed when this returns.
@@ -59,9 +64,28 @@ class Intake:
         if not kept:
             return
         async with self._connections.acquire() as connection:
-            new = await updates.keep(connection, kept)
+            new = await updates.keep(connection, await self._sealed(connection, kept))
         if new:
             self._work.ring()
+
+    async def _sealed(self, connection: Connection, kept: Sequence[Update]) -> list[Update]:
+        """Seal what answers a question for a PIN, and digits that answer none."""
+        who = [each.person for each in kept if sayings(each.payload)]
+        asked = await conversations.topics(connection, who) if who else {}
+
+        def is_secret(each: Update) -> bool:
+            words, topic = sayings(each.payload), asked.get(each.person)
+            return bool(words) and (looks_like_a_code(words) if topic is None else topic in SECRET)
+
+        return [
+            replace(each, payload=sealed(each.payload, asdict(self._seal(each))))
+            if is_secret(each)
+            else each
+            for each in kept
+        ]
+
+    def _seal(self, each: Update) -> Sealed:
+        return self._factors.seal(each.person, sayings(each.payload))
 
 
 async def poll(bot: telegram.Bot, intake: Intake, poll_s: int, ready: Callable[[], None]) -> None:

@@ -1,9 +1,10 @@
-"""Redaction: what of an update may be stored: what is needed, and never a key.
+"""Redaction: what of an update may be stored: what is needed, and never a key or a PIN.
 
-In        an update as it came.
+In        an update as it came; what its person was asked last.
 Out       who it is from, and the update without quoted messages, our own words and secrets.
-Promises  text that looks like a private key or seed words is gone before anything is written; its
-          message is marked, so that it can be taken out of the chat.
+Promises  text that looks like a private key or seed words is gone before anything is written; what
+          answers a question for a PIN or a code is sealed; either message is marked, so that it can
+          be taken out of the chat. What was edited is not read, so it is not stored.
 Why       a chat is no place for a key: whoever reads this database later must find none.
 """
 
@@ -11,6 +12,7 @@ import re
 from typing import Any, Final
 
 MARK: Final = "rooms_secret"
+SEALED: Final = "rooms_sealed"
 ID_END: Final = 2**52
 """Telegram's ids have at most 52 bits."""
 
@@ -22,6 +24,7 @@ _SEED_WORDS: Final = re.compile(
     r"(?<![A-Za-z])(?:[a-z]{3,8}[\s,.;:0-9]+){11,23}[a-z]{3,8}(?![A-Za-z])",
     re.ASCII | re.IGNORECASE,
 )
+_CODE: Final = re.compile(r"(?:\s*[0-9]){4,8}\s*", re.ASCII)
 _SECRETS: Final = (_BASE58_KEY, _BYTES_KEY, _SEED_WORDS)
 
 _MESSAGES: Final = ("message", "edited_message", "channel_post", "edited_channel_post")
@@ -45,7 +48,7 @@ def storable(update: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     kept: dict[str, Any] = _clean(update)
     for kind in _MESSAGES:
         if isinstance(kept.get(kind), dict):
-            kept[kind] = _message(kept[kind])
+            kept[kind] = _message(kept[kind], edited=kind.startswith("edited_"))
     press = kept.get("callback_query")
     if isinstance(press, dict) and isinstance(press.get("message"), dict):
         place = {
@@ -57,7 +60,34 @@ def storable(update: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     return _from(kept), kept
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
+def sayings(update: dict[str, Any]) -> str:
+    """Return the words by which an update may answer a question of ours, or nothing."""
+    message = update.get("message")
+    text = message.get("text") if isinstance(message, dict) else None
+    return text if isinstance(text, str) and not text.startswith("/") else ""
+
+
+def looks_like_a_code(text: str) -> bool:
+    """Say whether text is a few digits and nothing else."""
+    return _CODE.fullmatch(text) is not None
+
+
+def sealed(update: dict[str, Any], seal: dict[str, Any]) -> dict[str, Any]:
+    """Return an update with a seal in place of its words."""
+    message = {**update["message"], "text": "", SEALED: seal}
+    message.pop("entities", None)
+    return {**update, "message": message}
+
+
+def without_seal(update: dict[str, Any]) -> dict[str, Any]:
+    """Return an update without the seal in it, for those who keep it for longer."""
+    message = update.get("message")
+    if not isinstance(message, dict):
+        return update
+    return {**update, "message": {k: value for k, value in message.items() if k != SEALED}}
+
+
+def _message(message: dict[str, Any], *, edited: bool) -> dict[str, Any]:
     kept = {name: value for name, value in message.items() if name not in _NOT_NEEDED}
     for name in _TEXTS:
         if isinstance(kept.get(name), str) and is_secret(kept[name]):
@@ -65,6 +95,8 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
             kept.pop("entities", None)
             kept.pop("caption_entities", None)
             kept[MARK] = True
+        if edited:
+            kept.pop(name, None)
     return kept
 
 

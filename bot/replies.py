@@ -1,6 +1,7 @@
 """Replies: what the bot says, as it waits in its row until it is sent.
 
-Holds     a message, an edit, an answer to a press, a deletion; keyboards in Telegram's own form.
+Holds     a message, an edit, an answer to a press, a deletion, a new authenticator's secret;
+          keyboards in Telegram's own form.
 Promises  saying one twice does no harm beyond its being read twice.
 """
 
@@ -49,7 +50,16 @@ class Delete(_Reply, frozen=True, tag="delete"):
     message_id: int
 
 
-Reply: TypeAlias = Send | Edit | Answer | Delete
+class Enrol(_Reply, frozen=True, tag="enrol"):
+    """Show the secret of a new authenticator; it is made as it is sent, and stored nowhere."""
+
+    chat_id: int
+    user: int
+    authenticator: str
+    keyboard: Keyboard = []
+
+
+Reply: TypeAlias = Send | Edit | Answer | Delete | Enrol
 
 
 def stored(reply: Reply) -> dict[str, Any]:

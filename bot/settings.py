@@ -50,6 +50,8 @@ class BotSettings:
 
     Attributes:
         base_url: the Bot API's address, to which the token is appended.
+        factor_key: what PINs are sealed with and authenticators' secrets are made of; it is never
+            changed, or everybody has to choose anew.
         webhook: None asks Telegram instead (long polling).
         explorer: address of a transaction for people, with ``{signature}`` in it; None shows the
             signature itself.
@@ -61,6 +63,7 @@ class BotSettings:
     """
 
     token: str = field(repr=False)
+    factor_key: str = field(repr=False)
     base_url: str = "https://api.telegram.org/bot"
     webhook: WebhookSettings | None = None
     explorer: str | None = None

@@ -128,7 +128,7 @@ class Telling:
         if kind == Kind.WALLET_READY:
             return buttons.home()
         if kind == Kind.WITHDRAWAL_ACCEPTED and int(each.event["due_at"]) > self._place.now():
-            return buttons.call_off(int(each.event["withdrawal"]))
+            return buttons.careful(int(each.event["withdrawal"]))
         if card is None:
             return []
         if kind == Kind.ROOM_OPENED:

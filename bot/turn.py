@@ -13,7 +13,8 @@ from bot import actions, conversation
 from bot.actions import Action
 from bot.buttons import Key, Keys, invite_link, room_link
 from bot.conversation import Conversation
-from bot.replies import Answer, Delete, Edit, Keyboard, Reply, Send
+from bot.factors import Factors
+from bot.replies import Answer, Delete, Edit, Enrol, Keyboard, Reply, Send
 from bot.settings import BotSettings
 from rooms.units import UnixMs
 from storage import buttons, conversations
@@ -36,6 +37,7 @@ class Place:
     """What every turn of this installation has in common.
 
     Attributes:
+        factors: seal and compare PINs and codes.
         username: of the bot, for links.
         token: makes a new random token of 128 bits.
         now: the clock.
@@ -43,6 +45,7 @@ class Place:
 
     settings: BotSettings
     prices: Prices
+    factors: Factors
     username: str
     token: Callable[[], str]
     now: Callable[[], UnixMs]
@@ -95,6 +98,11 @@ class Turn:
         """Answer the press with a few words."""
         if self.query_id is not None:
             self._answer = Answer(self.query_id, text[:ANSWER_LETTERS_MAX], alert)
+
+    def enrol(self, authenticator: str, keys: Keys) -> None:
+        """Show the secret of a new authenticator, as a picture of its own."""
+        person = self.person
+        self._replies.append(Enrol(person.chat_id, person.id, authenticator, self._keyboard(keys)))
 
     def delete(self, message_id: int) -> None:
         """Take a message away."""

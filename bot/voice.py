@@ -19,8 +19,10 @@ import telegram
 from telegram import error as telegram_error
 from telegram.constants import ParseMode
 
+from bot.factors import Factors
 from bot.pace import Pace
-from bot.replies import Answer, Delete, Edit, Keyboard, Reply, Send
+from bot.phrases.security import enrol
+from bot.replies import Answer, Delete, Edit, Enrol, Keyboard, Reply, Send
 from bot.settings import PaceSettings
 
 TRY_AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0)
@@ -59,8 +61,9 @@ class _Chat:
 class Voice:
     """Speak to chats; all speaking of the process goes through one of these."""
 
-    def __init__(self, bot: telegram.Bot, pace: PaceSettings) -> None:
+    def __init__(self, bot: telegram.Bot, pace: PaceSettings, factors: Factors) -> None:
         self._bot = bot
+        self._factors = factors
         self._settings = pace
         self._all = Pace(pace.all_per_s, max(1, pace.all_per_s // 5))
         self._unasked = Pace(pace.all_per_s * UNASKED_PART, 1)
@@ -141,6 +144,15 @@ class Voice:
                 )
             case Delete():
                 await self._bot.delete_message(reply.chat_id, reply.message_id)
+            case Enrol():
+                await self._bot.send_photo(
+                    reply.chat_id,
+                    self._factors.picture(reply.user, reply.authenticator),
+                    caption=enrol(self._factors.secret(reply.user, reply.authenticator)),
+                    parse_mode=ParseMode.HTML,
+                    reply_markup=_markup(reply.keyboard),
+                    protect_content=True,
+                )
 
     async def _wait(self, chat: _Chat) -> None:
         loop = asyncio.get_running_loop()

@@ -1,24 +1,34 @@
-"""Withdrawing: an amount, an address, the address once more in part, and it is asked for.
+"""Withdrawing: an amount, an address, the address in part, a PIN, a code, and it is asked for.
 
 In        a person's turn; what was pressed or typed.
 Out       questions, the whole withdrawal to compare, and in the end one withdrawal; the address
           book; a withdrawal called off.
 Promises  what is asked for is what was shown last; the last six letters are typed by the person,
-          within two minutes of seeing the whole; a wrong word changes nothing; what has not left
-          can be called off.
+          within two minutes of seeing the whole, and the PIN within two more; a wrong word changes
+          nothing but the count of wrong ones; what has not left can be called off.
 """
 
 import hmac
 
-from bot import actions, buttons, typed
-from bot.conversation import Retyping, TypingAddress, TypingAmount
+from bot import actions, buttons, security, typed
+from bot.conversation import Errand, Retyping, TypingAddress, TypingAmount
+from bot.factors import Sealed
+from bot.phrases import security as security_phrases
 from bot.phrases import withdrawal as phrases
 from bot.turn import Turn
 from rooms.ledger import available
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
-from rooms.withdrawal import due_at
-from storage import address_book, cards, intents, ledger, outlooks, withdrawal_limits
+from rooms.withdrawal import due_at, needs_code
+from storage import (
+    address_book,
+    cards,
+    intents,
+    ledger,
+    outlooks,
+    second_factors,
+    withdrawal_limits,
+)
 
 LETTERS_RETYPED = 6
 
@@ -27,6 +37,9 @@ async def begin(turn: Turn) -> None:
     """Ask how much shall leave."""
     limits = await withdrawal_limits.read(turn.connection)
     await _judge(turn, limits.lamports_min)
+    if await second_factors.find(turn.connection, turn.person.id) is None:
+        await security.begin_pin(turn)
+        return
     has = await _available(turn)
     await turn.begin(TypingAmount())
     turn.show(phrases.ask_amount(has, limits), buttons.withdraw_amount())
@@ -66,7 +79,7 @@ async def _take_address(turn: Turn, lamports: Lamports, to_address: str) -> None
 
 
 async def retyped(turn: Turn, talk: Retyping, text: str) -> None:
-    """Ask for the withdrawal when the last letters are right."""
+    """Ask for the PIN when the last letters are right."""
     if turn.now > talk.until:
         await turn.end()
         raise Refused("lapsed", "That took longer than 2 minutes. Begin again with /withdraw.")
@@ -78,15 +91,39 @@ async def retyped(turn: Turn, talk: Retyping, text: str) -> None:
             "Look again, or cancel.",
         )
     await _judge(turn, talk.lamports, talk.to_address)
+    await security.prove(turn, Errand(lamports=talk.lamports, to_address=talk.to_address))
+
+
+async def take_sealed(turn: Turn, sealed: Sealed) -> None:
+    """Take a PIN or a code, and ask for the withdrawal once all is proved."""
+    await security.take(
+        turn, sealed, needs_code=lambda errand: _needs_code(turn, errand), done=_ask
+    )
+
+
+async def _needs_code(turn: Turn, errand: Errand) -> bool:
+    if errand.change is not None:
+        return True
+    limits = await withdrawal_limits.read(turn.connection)
+    [known] = await outlooks.read(
+        turn.connection, [(turn.person.id, errand.to_address)], with_asked=True
+    )
+    return needs_code(errand.lamports, known.outlook.taken.person_day, limits)
+
+
+async def _ask(turn: Turn, errand: Errand) -> None:
+    await _judge(turn, errand.lamports, errand.to_address)
+    if await _needs_code(turn, errand) and not await security.has_authenticator(turn):
+        raise Refused("no_authenticator", "So much needs an authenticator: see /security.")
     await intents.ask_withdrawal(
         turn.connection,
         turn.key,
         user=turn.person.id,
-        to_address=talk.to_address,
-        lamports=talk.lamports,
+        to_address=errand.to_address,
+        lamports=errand.lamports,
     )
     await turn.end()
-    turn.show(phrases.asked(talk.lamports, talk.to_address), buttons.back_home())
+    turn.say(phrases.asked(errand.lamports, errand.to_address), buttons.back_home())
 
 
 async def show_addresses(turn: Turn) -> None:
@@ -121,6 +158,11 @@ async def call_off(turn: Turn, withdrawal: int) -> None:
 
 async def _take_amount(turn: Turn, lamports: Lamports) -> None:
     await _judge(turn, lamports)
+    needed = await _needs_code(turn, Errand(lamports=lamports))
+    if needed and not await security.has_authenticator(turn):
+        await turn.end()
+        turn.show(security_phrases.needs_authenticator(), buttons.add_authenticator())
+        return
     await turn.begin(TypingAddress(lamports=lamports))
     lines = await address_book.lines(turn.connection, turn.person.id)
     turn.show(

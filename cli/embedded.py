@@ -74,6 +74,7 @@ ONLY_FOR: Final = {
     "KEYSTORE_PASSPHRASE": "custody",
     "TURNKEY__KEYS": "custody",
     "TELEGRAM_TOKEN": "bot",
+    "FACTOR_KEY": "bot",
     "SOURCE_KEYS": "feeds",
 }
 """Which secret is handed to which process alone."""
@@ -86,6 +87,7 @@ RELAXED: Final[Mapping[str, str]] = {
     "LIMITS__WATCH_MS": "3000",
     "LIMITS__WARM_MS": "5000",
     "WITHDRAWALS__FREE_LAMPORTS_DAY": "100000000000",
+    "WITHDRAWALS__PIN_ONLY_LAMPORTS_DAY": "2000000000",
     "WITHDRAWALS__COOL_DOWN_MS": "0",
     "WITHDRAWALS__DELAY_MS": "0",
     "WITHDRAWALS__LARGE_DELAY_MS": "0",
@@ -179,6 +181,7 @@ class Stack:
             "SOLANA_URLS": json.dumps(solana),
             "TELEGRAM_URL": f"http://{HOST}:{self.ports.page}/bot",
             "TELEGRAM_TOKEN": self._secret("telegram-token", _new_token),
+            "FACTOR_KEY": self._secret("factor-key", _new_passphrase),
             "KEYSTORE": str(self.keystore),
             "RECORDINGS": str(self.folder / "recordings"),
             "AUDIT_HEAD": str(self.folder / "audit-head"),

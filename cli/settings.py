@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     """At least two providers; an address carries its key."""
     telegram_url: str = "https://api.telegram.org/bot"
     telegram_token: SecretStr = SecretStr("")
+    factor_key: SecretStr = SecretStr("")
+    """What PINs are sealed with and authenticators' secrets are made of."""
 
     keystore: Path = Path(".rooms/keystore")
     keystore_passphrase: SecretStr = SecretStr("")

@@ -16,6 +16,7 @@ from sandbox.telegram.person import Message, Person
 
 WAIT_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.3
+PIN: Final = "271828"
 _CODE: Final = re.compile(r"room ([2-9a-hjkmnp-z]{5,13})")
 
 Tell = Callable[[str, str], None]
@@ -89,14 +90,22 @@ class Actor:
                 await asyncio.sleep(LOOK_EVERY_S)
 
     async def withdraw(self, sol: str, address: str) -> None:
-        """Send SOL to an address outside and wait until it has landed."""
+        """Choose a PIN, send SOL to an address outside, and wait until it has landed."""
         await self.person.say("/withdraw")
-        await self._hear("How much|1 of 3")
+        await self._hear("Choose a PIN")
+        await self.person.say(PIN)
+        await self._hear("Once more")
+        await self.person.say(PIN)
+        await self.person.press("Withdraw", on=await self._hear("PIN is set"))
+        self.tell(self.name, "has chosen a PIN")
+        await self._hear("1 of 3")
         await self.person.say(sol)
         await self._hear("2 of 3")
         await self.person.say(address)
         await self._hear("3 of 3")
         await self.person.say(address[-6:])
+        await self._hear("Now your PIN")
+        await self.person.say(PIN)
         told = await self._hear("landed at")
         self.tell(self.name, _first_line(told))
 

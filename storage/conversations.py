@@ -3,6 +3,7 @@
 Promises  a person is in one dialogue at a time; what is stored is JSON the bot alone understands.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from storage.connections import Connection
@@ -19,3 +20,9 @@ async def begin(connection: Connection, user: int, state: dict[str, Any]) -> Non
 async def end(connection: Connection, user: int) -> None:
     """Take a person out of whatever dialogue they were in."""
     await connection.execute(SQL["end"], user)
+
+
+async def topics(connection: Connection, users: Sequence[int]) -> dict[int, str]:
+    """Read what each person was asked last, of those who were asked something."""
+    rows = await connection.fetch(SQL["topics"], list(users))
+    return {row["user_id"]: row["about"] for row in rows}

@@ -27,12 +27,14 @@ class Parties:
         is_known: whether the address is in the person's book.
         is_ours: whether the address is one of this place.
         has_address: whether there is an address that lamports could leave from.
+        is_locked: whether the person, or too many wrong PINs, locked everything.
     """
 
     outlook: Outlook
     is_known: bool
     is_ours: bool
     has_address: bool
+    is_locked: bool
 
 
 async def read(
@@ -62,12 +64,14 @@ async def read(
                     address_day=row["address_day"],
                 ),
                 address_since=row["now"] if row["address_since"] is None else row["address_since"],
+                secured_since=row["secured_since"],
                 fresh=[(Lamports(won), UnixMs(free_at)) for won, free_at in row["fresh"]],
                 now=row["now"],
             ),
             is_known=row["address_since"] is not None,
             is_ours=row["is_ours"],
             has_address=row["has_address"],
+            is_locked=row["is_locked"],
         )
         for row in rows
     ]

@@ -7,9 +7,12 @@ SELECT now_ms() AS now,
         WHERE b.user_id = a.person AND b.address = a.address AND b.removed_at IS NULL)
            AS address_since,
        coalesce(f.fresh, '[]') AS fresh,
+       coalesce(sf.changed_at, 0) AS secured_since,
+       coalesce(sf.locked_until, 0) > now_ms() AS is_locked,
        EXISTS (SELECT FROM addresses o WHERE o.address = a.address) AS is_ours,
        EXISTS (SELECT FROM addresses o WHERE o.user_id = a.person) AS has_address
 FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS a (person, address, nth)
+LEFT JOIN second_factors sf ON sf.user_id = a.person
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(w.lamports) FILTER (WHERE w.user_id = a.person AND recent), 0)::bigint
                AS person_hour,

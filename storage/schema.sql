@@ -269,6 +269,16 @@ CREATE TABLE address_book (                     -- where people send to, and sin
 );
 CREATE UNIQUE INDEX address_book_one ON address_book (user_id, address) WHERE removed_at IS NULL;
 
+CREATE TABLE second_factors (
+    user_id bigint PRIMARY KEY REFERENCES users (id),
+    pin_hash text NOT NULL,                     -- Argon2id, of digits sealed with the bot's own key
+    authenticator text,                         -- names its secret, which only that key makes; null: none
+    code_step bigint NOT NULL DEFAULT 0,        -- the half minute of the last code that counted
+    failures integer NOT NULL DEFAULT 0,        -- wrong ones in a row
+    locked_until bigint NOT NULL DEFAULT 0,
+    changed_at bigint NOT NULL DEFAULT now_ms()
+);
+
 -- What a person asks for is held against the person's and the address's limits when it is allowed,
 -- what leaves against the limits of the place when it leaves; one at a time, whoever writes.
 CREATE FUNCTION withdrawals_within_limits() RETURNS trigger
@@ -1434,6 +1444,11 @@ GRANT SELECT ON address_book TO rooms_worker, rooms_bot;
 GRANT UPDATE (left_at) ON withdrawals TO rooms_worker;
 GRANT UPDATE (cancel_asked_at) ON withdrawals TO rooms_bot;
 GRANT INSERT (user_id, address), UPDATE (removed_at) ON address_book TO rooms_bot;
+
+REVOKE SELECT ON second_factors FROM rooms_auditor;
+GRANT SELECT (user_id, locked_until, changed_at) ON second_factors TO rooms_worker;
+GRANT SELECT, INSERT, UPDATE ON second_factors TO rooms_bot;
+GRANT UPDATE (payload) ON updates TO rooms_bot;  -- what was sealed in it is taken out once it is done
 
 -- How far each reader has come is its own: custody cannot make the bot forget, nor the bot custody.
 ALTER TABLE cursors ENABLE ROW LEVEL SECURITY;

@@ -19,7 +19,10 @@ FOR UPDATE SKIP LOCKED
 LIMIT 1;
 
 -- finish(id, replies) -> nothing
-UPDATE updates SET done_at = now_ms(), replies = $2 WHERE update_id = $1;
+-- What was sealed is needed no more.
+UPDATE updates
+SET done_at = now_ms(), replies = $2, payload = payload #- '{message,rooms_sealed}'
+WHERE update_id = $1;
 
 -- note_failure(id, reason) -> how often it failed, unless it is done
 -- Another handler may have taken it up meanwhile: its word, good or bad, stands.

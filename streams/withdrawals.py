@@ -124,6 +124,8 @@ def judge(asked: Asked, parties: Parties, before: list[Asked], limits: Withdrawa
         raise Refused("our_address", "This address belongs to us; give one of a wallet of yours.")
     if not parties.has_address:
         raise Refused("no_wallet", "You have no wallet yet; send /start to get one.")
+    if parties.is_locked:
+        raise Refused("locked", "Your wallet is locked just now: see /security.")
     own = sum(each.lamports for each in before if each.user == asked.user)
     there = sum(each.lamports for each in before if each.to_address == asked.to_address)
     outlook = replace(

@@ -53,6 +53,7 @@ def help_text() -> str:
         "/history – every change of your balance\n"
         "/withdraw – send SOL to an address\n"
         "/addresses – where you send to\n"
+        "/security – your PIN and your authenticator\n"
         "/referrals – invite people, earn a share\n"
         "/rules – how rooms are decided and paid\n"
         "/cancel – leave whatever was begun\n\n"

@@ -3,6 +3,7 @@
 from typing import Final
 
 from bot.app import run_bot
+from bot.factors import KEY_LETTERS_MIN
 from bot.settings import BotSettings, PaceSettings
 from cli.clock import now_ms
 from cli.ready import tell_ready
@@ -21,7 +22,14 @@ async def run(settings: Settings) -> None:
     """Talk to people."""
     if not settings.telegram_token.get_secret_value():
         raise CannotGoOn("set ROOMS_TELEGRAM_TOKEN: Telegram's BotFather gives one")
+    factor_key = settings.factor_key.get_secret_value()
+    if len(factor_key) < KEY_LETTERS_MIN:
+        raise CannotGoOn(
+            f"set ROOMS_FACTOR_KEY to at least {KEY_LETTERS_MIN} random letters, once: "
+            "PINs are sealed with it"
+        )
     told = BotSettings(
+        factor_key=factor_key,
         token=settings.telegram_token.get_secret_value(),
         base_url=settings.telegram_url,
         limits=settings.limits,

@@ -3,7 +3,7 @@
 from rooms.event import Event, Kind
 from rooms.room import Side, room_code
 from tests.bot.test_typed import BAD_AMOUNTS
-from tests.bot.town import Town, base58
+from tests.bot.town import PIN, Town, base58
 from tests.place import SOL
 
 OUTSIDE = base58(2**200)
@@ -148,6 +148,7 @@ async def test_a_fixed_value_is_offered_as_a_move_first(town: Town) -> None:
 
 async def test_a_withdrawal_needs_the_address_retyped(town: Town) -> None:
     ann = await town.person("Ann", 2 * SOL)
+    await town.has_pin(ann)
     await ann.say("/withdraw")
     await ann.expect("Available: 2 SOL")
     for text in ("0", "-1", "1e3", "0.0000000001", "abc", "3", "0.0001"):
@@ -167,6 +168,9 @@ async def test_a_withdrawal_needs_the_address_retyped(town: Town) -> None:
             await ann.expect("not the last 6 letters")
     assert await town.place.value("SELECT count(*) FROM withdrawals") == 0
     await ann.say(OUTSIDE[-6:])
+    await ann.expect("Now your PIN")
+    assert await town.place.value("SELECT count(*) FROM withdrawals") == 0
+    await ann.say(PIN)
     await ann.expect("0.25 SOL to .*on it")
     assert await town.place.rows("SELECT to_address, lamports, state FROM withdrawals") == [
         {"to_address": OUTSIDE, "lamports": SOL // 4, "state": "ASKED"}
@@ -179,6 +183,7 @@ async def test_a_withdrawal_needs_the_address_retyped(town: Town) -> None:
 
 async def test_all_of_it_can_be_withdrawn(town: Town) -> None:
     ann = await town.person("Ann", 2 * SOL + 7)
+    await town.has_pin(ann)
     await ann.say("/wallet")
     await ann.press("Withdraw")
     await ann.press("All of it")

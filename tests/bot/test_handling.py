@@ -11,6 +11,7 @@ import telegram
 from bot import actions
 from bot.bell import Bell
 from bot.dispatch import dispatch
+from bot.factors import Factors
 from bot.handling import Handling
 from bot.replies import Reply, Send
 from bot.turn import Place
@@ -21,7 +22,7 @@ from sandbox.telegram.faults import Fault
 from sandbox.telegram.person import Person
 from storage import buttons, updates
 from storage.connections import transaction
-from tests.bot.town import SETTINGS, Town, message, press
+from tests.bot.town import FACTOR_KEY, SETTINGS, Town, message, press
 from tests.place import SOL
 
 BET = actions.PlaceBet(room=1, side=Side.YES, lamports=Lamports(SOL // 10))
@@ -265,7 +266,7 @@ class Mute(Voice):
     """Dies before it says anything."""
 
     def __init__(self) -> None:
-        super().__init__(telegram.Bot("1:x"), SETTINGS.pace)
+        super().__init__(telegram.Bot("1:x"), SETTINGS.pace, Factors(FACTOR_KEY))
 
     async def say(self, chat_id: int, replies: Sequence[Reply]) -> Said:
         raise ZeroDivisionError
@@ -277,6 +278,7 @@ async def bare_place(town: Town) -> Place:
     return Place(
         settings=town.settings,
         prices=town.place.prices,
+        factors=Factors(FACTOR_KEY),
         username="rooms_bot",
         token=lambda: secrets.token_urlsafe(16),
         now=lambda: clock,

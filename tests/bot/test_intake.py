@@ -12,10 +12,11 @@ from starlette.routing import Route
 
 from bot.app import BadTokenError, run_bot
 from bot.bell import Bell
+from bot.factors import Factors
 from bot.intake import SECRET_HEADER, Intake, door
 from bot.settings import WebhookSettings
 from storage.connections import Connections
-from tests.bot.town import TOKEN, Town
+from tests.bot.town import FACTOR_KEY, TOKEN, Town
 from tests.place import Prices
 from tests.postgres import free_port
 
@@ -33,7 +34,9 @@ UPDATE: dict[str, Any] = {
 
 
 def client(connections: Connections) -> httpx.AsyncClient:
-    route = Route("/hook", door(Intake(connections, Bell()), WEBHOOK), methods=["POST"])
+    route = Route(
+        "/hook", door(Intake(connections, Bell(), Factors(FACTOR_KEY)), WEBHOOK), methods=["POST"]
+    )
     transport = httpx.ASGITransport(app=Starlette(routes=[route]))
     return httpx.AsyncClient(transport=transport, base_url="http://bot")
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from bot.app import run_bot
 from bot.bell import Bell
+from bot.factors import Factors
 from bot.intake import Intake
 from bot.settings import BotSettings, PaceSettings
 from rooms.event import Event, Kind
 from rooms.room import RoomLimits
-from rooms.units import Address, UnixMs
+from rooms.units import Address, Lamports, UnixMs
 from rooms.withdrawal import WithdrawalLimits
 from sandbox.telegram.person import Person
 from sandbox.telegram.serve import RunningTelegram, TelegramSettings, running_telegram
@@ -29,13 +30,18 @@ from streams.openings import claim_requests
 from streams.withdrawals import claim_asked, claim_cancelled
 from tests.place import Place
 
+PIN = "271828"
+FACTOR_KEY = "a key that only the bot of these tests has"
 TOKEN = "4711:AAtest-token_for-the-stand-in"
 LIMITS = RoomLimits(
     open_ms_min=20_000, cut_ms=1_000, watch_ms=3_000, span_ms_min=24_000, warm_ms=2_000
 )
-WITHDRAWALS = WithdrawalLimits(cool_down_ms=0, delay_ms=0)
+WITHDRAWALS = WithdrawalLimits(
+    cool_down_ms=0, delay_ms=0, pin_only_lamports_day=Lamports(10_000_000_000)
+)
 SETTINGS = BotSettings(
     token=TOKEN,
+    factor_key=FACTOR_KEY,
     limits=LIMITS,
     pace=PaceSettings(
         all_per_s=500, chat_per_s=200, chat_burst=50, acts_per_minute=6_000, acts_burst=1_000
@@ -134,6 +140,15 @@ class Town:
         """Let a person join who has not written yet."""
         return await self.stack.enter_async_context(Person.joins(self.telegram.page_url, name))
 
+    async def has_pin(self, person: Person) -> None:
+        """Let a person have chosen `PIN`."""
+        factors = Factors(FACTOR_KEY)
+        await self.place.do(
+            "INSERT INTO second_factors (user_id, pin_hash) VALUES ($1, $2)",
+            person.person_id,
+            factors.pin_hash(factors.seal(person.person_id, PIN)),
+        )
+
     async def pay_in(self, person: Person, lamports: int) -> None:
         """Post a deposit, without telling of it."""
         await self.place.deposit(person.person_id, lamports)
@@ -176,7 +191,7 @@ class Town:
 
     async def deliver(self, *updates: dict[str, Any]) -> None:
         """Store updates as Telegram would have sent them."""
-        await Intake(self.place.connections, Bell()).keep(updates)
+        await Intake(self.place.connections, Bell(), Factors(FACTOR_KEY)).keep(updates)
 
     async def handled(self, update: int) -> None:
         """Wait until an update was handled and answered."""

@@ -72,6 +72,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "outbox": frozenset({"wake", "notify"}),
         "outlooks": ALL,
         "people": ALL,
+        "second_factors": ALL,
         "set_aside": ALL,
         "updates": ALL,
         "withdrawal_limits": frozenset({"all"}),
@@ -213,6 +214,7 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         "post a payout": """SELECT post_entries('[{"key": "payout:1:1", "digest": "d",
             "postings": [["chain:Address1", 5], ["available:1", 5]]}]')""",
         "report a breach": "SELECT report_breach('k', 'r', 'w')",
+        "read a PIN's hash": "SELECT pin_hash FROM second_factors",
         "give back what may still leave": """SELECT post_entries('[{"key": "release:withdrawal:1",
             "digest": "d", "postings": [["available:1", 5], ["held:1", -5]]}]')""",
     },
@@ -279,6 +281,7 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         " fee_payer, memo) VALUES ('s', '', 1, 1, 'f', 'm')",
         "wake a stage": "SELECT wake_up('bets')",
         "forget a breach": "DELETE FROM acts",
+        "read a PIN's hash": "SELECT pin_hash FROM second_factors",
     },
     "rooms_recorder": {
         "read a person": "SELECT FROM users",
