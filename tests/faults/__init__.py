@@ -1,0 +1,1 @@
+"""Faults: the product among processes, sockets and disks that fail."""
