@@ -25,7 +25,13 @@ PROCESSES = {"feeds", "worker", "custody", "bot", "gateway", "auditor", "recorde
 COMMAND = {"recorder": "record"}
 SECRET = {
     f"{PREFIX}{name}"
-    for name in ("DATABASE_URL", "KEYSTORE_PASSPHRASE", "TELEGRAM_TOKEN", "SOLANA_URLS")
+    for name in (
+        "DATABASE_URL",
+        "KEYSTORE_PASSPHRASE",
+        "TELEGRAM_TOKEN",
+        "FACTOR_KEY",
+        "SOLANA_URLS",
+    )
 }
 
 ours = pytest.mark.parametrize("name", sorted(OURS))
