@@ -9,7 +9,7 @@ from streams.deposits import post_deposits
 from streams.transfers import sign_due
 from tests.streams.custody_world import SOL, World, people, room, stake
 
-OUTSIDE = "8opHzTAnfzRpPEx21XtnrVTX28YQuCpAjcn1PczScKh"
+OUTSIDE = "67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb"
 
 
 async def wallet(world: World, user: int) -> Address:
