@@ -24,6 +24,8 @@ VOID_WORDS = {
     VoidReason.SILENT_AT_END: "there was no index price at the deadline",
     VoidReason.REACHED_BEFORE_WATCH: "the value was reached before the watch started",
     VoidReason.LOG_ENDED: "prices stopped arriving",
+    VoidReason.SOURCES_SCATTERED: "the sources lay too far apart for too long",
+    VoidReason.TOUCH_MISSED: "a touch of the target was missed, and nobody is to lose by that",
     VoidReason.FORGOTTEN: "its rule was lost with a database, and every stake was found on chain",
 }
 
