@@ -296,12 +296,12 @@ async def _telegram(settings: Settings) -> Sequence[Finding]:
 async def _sources(settings: Settings) -> Sequence[Finding]:
     findings: list[Finding] = []
     for name, venue in SOURCES.items():
-        if venue.key is not None and name not in settings.source_keys:
+        if venue.needs_key and name not in settings.source_keys:
             sentence = "is off: it wants an API key in ROOMS_SOURCE_KEYS"
             findings.append(Finding(name, Grade.KNOW, sentence))
             continue
         place = urlsplit(settings.venue_urls.get(name, venue.default_url))
-        port = place.port or (443 if place.scheme == "wss" else 80)
+        port = place.port or (443 if place.scheme in ("wss", "https") else 80)
         reached = await reaches(place.hostname or "", port)
         grade = Grade.GOOD if reached else Grade.KNOW
         sentence = "can be reached" if reached else "cannot be reached"

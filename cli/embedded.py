@@ -51,9 +51,15 @@ SOURCES: Final = {
     "bitstamp": "/bitstamp",
     "gemini": "/gemini/v2/marketdata",
     "pyth": "/pyth/hermes/ws",
+    "pumpportal": "/pumpportal/api/data",
+    "birdeye": "/birdeye/socket/solana",
 }
+"""Where the sandbox speaks for each source that speaks by itself."""
 
-KEYED: Final = ("pyth",)
+ASKED: Final = ("jupiter", "dexscreener", "coingecko", "solana", "pumpfun")
+"""Sources that have to be asked: on the port where the market is steered."""
+
+KEYED: Final = ("pyth", "pumpportal", "birdeye", "coingecko")
 """Sources that let nobody in without a key; the sandbox takes any."""
 
 PROCESSES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -196,7 +202,10 @@ class Stack:
             values |= turnkey_values(self.folder / "turnkey", self.ports.turnkey)
         if self.venues != PUBLIC:
             base = f"ws://{HOST}:{self.ports.venues}"
-            values["VENUE_URLS"] = json.dumps({name: base + path for name, path in SOURCES.items()})
+            urls = {name: base + path for name, path in SOURCES.items()}
+            asked = f"{self.venues_control_url}/asked"
+            urls |= {name: f"{asked}/{name}" for name in ASKED}
+            values["VENUE_URLS"] = json.dumps(urls)
             values["SOURCE_KEYS"] = json.dumps(dict.fromkeys(KEYED, "sandbox"))
         return {f"{PREFIX}{name}": value for name, value in values.items()}
 

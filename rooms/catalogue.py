@@ -60,11 +60,33 @@ USDT = Feed(
 )
 """What a dollar coin is in dollars: it trades seldom and moves little."""
 
+BONK_SUPPLY = Feed(
+    name="supply:BONK",
+    unit="BONK",
+    scale=0,
+    symbols={"solana": "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"},
+    volatility_bps=Bps(100),
+    guards=Guards(quorum=1, tick_age_ms_max=600_000),
+    offered=False,
+)
+BONK_CAP = Feed(
+    name="mcap:BONK",
+    unit="USD",
+    scale=2,
+    symbols={},
+    volatility_bps=Bps(14_000),
+    price="BONK/USD",
+    supply=BONK_SUPPLY.name,
+    meaning="its price times all BONK that exist on the chain now, locked ones too",
+)
+
 CATALOGUE: Mapping[str, Feed] = MappingProxyType(
     {
         feed.name: feed
         for feed in (
             USDT,
+            BONK_SUPPLY,
+            BONK_CAP,
             _dollars("SOL", scale=8, volatility_bps=9_000),
             _dollars("BTC", scale=8, volatility_bps=5_000),
             _dollars("ETH", scale=8, volatility_bps=7_000),

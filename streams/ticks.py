@@ -29,6 +29,8 @@ from storage.connections import Connections
 from storage.feeds import WantedFeed
 from streams import messages
 from streams.feeds.conversion import Conversion, symbol_of
+from streams.feeds.poll import Poll
+from streams.feeds.poller import Poller
 from streams.feeds.socket import Listener
 from streams.feeds.sources import SOURCES
 from streams.feeds.venue import DOLLAR, SymbolOf
@@ -165,23 +167,30 @@ class Feeding:
         unknown = (set(settings.urls) | set(settings.keys)) - set(SOURCES)
         if unknown:
             raise ValueError(f"no such source: {', '.join(sorted(unknown))}")
-        self.listeners = {
-            name: Listener(
-                venue,
-                settings.urls.get(name, venue.default_url),
-                {},
-                self.hear,
-                clock=clock,
-                random=random,
-                key=settings.keys.get(name),
-                convert=None
-                if venue.quote == DOLLAR
-                else partial(self._conversion.in_dollars, venue.quote),
+        self.listeners: dict[str, Listener | Poller] = {}
+        for name, source in SOURCES.items():
+            if settings.sources is not None and name not in settings.sources:
+                continue
+            if source.needs_key and name not in settings.keys:
+                continue
+            url = settings.urls.get(name, source.default_url)
+            convert = (
+                None
+                if source.quote == DOLLAR
+                else partial(self._conversion.in_dollars, source.quote)
             )
-            for name, venue in SOURCES.items()
-            if settings.sources is None or name in settings.sources
-            if venue.key is None or name in settings.keys
-        }
+            key = settings.keys.get(name)
+            self.listeners[name] = (
+                Poller(
+                    source, url, {}, self.hear,
+                    clock=clock, random=random, key=key, convert=convert,
+                )
+                if isinstance(source, Poll)
+                else Listener(
+                    source, url, {}, self.hear,
+                    clock=clock, random=random, key=key, convert=convert,
+                )
+            )  # fmt: skip
         off = sorted(set(SOURCES) - set(self.listeners))
         if off:
             log.info("sources_off", sources=off)
@@ -233,7 +242,9 @@ class Feeding:
 def symbols_of(source: str, wanted: Iterable[WantedFeed]) -> dict[str, SymbolOf]:
     """Return what to ask a source for."""
     return {
-        feed.symbols[source]: symbol_of(feed, SOURCES[source].quote)
+        feed.symbols[source]: symbol_of(
+            feed, SOURCES[source].quote, is_cut=SOURCES[source].computes
+        )
         for feed in wanted
         if source in feed.symbols
     }

@@ -16,10 +16,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from sandbox.venues.market import ALL, PRICE_SCALE
-from sandbox.venues.spoken import SPOKEN
+from sandbox.venues.spoken import ANSWERED, SPOKEN
 from sandbox.venues.venues import Venues
 
 Bps = Annotated[int, msgspec.Meta(gt=-10_000, le=1_000_000)]
@@ -96,7 +96,8 @@ def control_app(venues: Venues) -> Starlette:
         return JSONResponse(_state(venues))
 
     routes = [Route(f"/{name}", steer, methods=["POST"]) for name in commands]
-    return Starlette(routes=[*routes, Route("/state", state)])
+    asked = [Mount(f"/asked/{name}", desk) for name, desk in venues.desks.items()]
+    return Starlette(routes=[*routes, *asked, Route("/state", state)])
 
 
 @asynccontextmanager
@@ -126,8 +127,8 @@ class _QuietServer(uvicorn.Server):
 def _must_be_known(venues: Venues, asked: _Command) -> None:
     if asked.coin != ALL and asked.coin not in venues.market.coins:
         raise ValueError(f"no coin {asked.coin!r}; there are {', '.join(venues.market.coins)}")
-    if asked.venue != ALL and asked.venue not in SPOKEN:
-        raise ValueError(f"no venue {asked.venue!r}; there are {', '.join(SPOKEN)}")
+    if asked.venue != ALL and asked.venue not in (*SPOKEN, *ANSWERED):
+        raise ValueError(f"no venue {asked.venue!r}; there are {', '.join((*SPOKEN, *ANSWERED))}")
 
 
 def _coin(venues: Venues, asked: _Command) -> str:
@@ -160,7 +161,7 @@ def _state(venues: Venues) -> dict[str, object]:
     return {
         "at": now,
         "prices_e12": {coin: venues.market.price_e12(coin, now) for coin in venues.market.coins},
-        "urls": {venue: venues.url(venue) for venue in SPOKEN},
+        "urls": {venue: venues.url(venue) for venue in (*SPOKEN, *ANSWERED)},
         "connections": {venue: venues.clients(venue) for venue in SPOKEN},
         "steering": venues.market.steering(),
     }

@@ -11,7 +11,10 @@ from dataclasses import replace
 
 from sandbox.venues.session import Told
 
-_PRICE = re.compile(r'("(?:p|px|price|price_str)":)("?)([0-9.]+)"?')
+_PRICE = re.compile(
+    r'("(?:p|px|price|price_str|c|vSolInBondingCurve|usdPrice|priceUsd|current_price|amount)":)'
+    r'("?)([0-9.]+)"?'
+)
 
 
 def _with_price(spoil: str) -> Callable[[str], str]:
@@ -30,7 +33,7 @@ SPOILERS: tuple[Callable[[str], str], ...] = (
     _with_price("0"),
     _with_price("-{}"),
     _with_price("NaN"),
-    _with_price("1e3"),
+    _with_price("1e9"),
     _with_price("9999{}"),
     _with_value("null"),
     _with_value("true"),
@@ -69,6 +72,14 @@ class Faults:
         """Send frames in pairs, the later one first."""
         self._reordered_until = until_at
 
+    def is_throttled(self, now: int) -> bool:
+        """Say whether everything is held back now."""
+        return now < self._throttled_until
+
+    def spoilt(self, told: Iterable[Told]) -> list[Told]:
+        """Return what is sent, some of it spoilt."""
+        return [self._spoil(each) for each in told]
+
     def apply(self, published: Iterable[Told], now: int) -> list[Told]:
         """Return what is really sent now."""
         told = [*self._held, *published]
@@ -82,7 +93,7 @@ class Faults:
             told = [each for pair in zip(told[1::2], told[::2], strict=True) for each in pair]
         if now < self._doubled_until:
             told = [each for each in told for _ in range(2)]
-        return [self._spoil(each) for each in told]
+        return self.spoilt(told)
 
     def _spoil(self, told: Told) -> Told:
         if not self._spoil_count:

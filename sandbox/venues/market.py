@@ -49,11 +49,11 @@ COINS = (
     Coin("JUP", 8 * 10**11, 4),
     Coin("WIF", 21 * 10**11, 4),
     Coin("BONK", 22 * 10**6, 8),
+    Coin("PUMPY", 5 * 10**6, 10),
     Coin("USDT", 10**12, 5, steady=True, one_in=8),
 )
-DOLLAR_COIN = "USDT"
-IN_DOLLAR_COIN = frozenset({"binance", "okx", "bybit"})
-"""These venues tell what a coin costs in the dollar coin."""
+QUOTES = {"binance": "USDT", "okx": "USDT", "bybit": "USDT", "pumpportal": "SOL"}
+"""These venues tell what a coin costs in another coin than the dollar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,10 @@ class Market:
             price = price * self._walk_ppb(coin, at) // course.reference_ppb
         return price
 
+    def last_at(self, venue: str, coin: str, at: int) -> int | None:
+        """Return when a coin last traded at a venue; None in an outage."""
+        return None if self.is_out(venue, coin, at) else at // self._trade_ms * self._trade_ms
+
     def trades(self, venue: str, coin: str, after_at: int, until_at: int) -> list[Trade]:
         """Return the trades with ``after_at < at <= until_at``, in order; none in an outage."""
         numbers = range(after_at // self._trade_ms, until_at // self._trade_ms + 1)
@@ -158,12 +162,13 @@ class Market:
         if self.coins[coin].steady:
             noise_ppb //= STEADIER
         price = self.price_e12(coin, at) * (BILLION + noise_ppb) // BILLION
-        if venue in IN_DOLLAR_COIN and coin != DOLLAR_COIN and DOLLAR_COIN in self.coins:
-            price = price * 10**PRICE_SCALE // self.price_e12(DOLLAR_COIN, at)
+        quote = QUOTES.get(venue, coin)
+        if quote != coin and quote in self.coins:
+            price = price * 10**PRICE_SCALE // self.price_e12(quote, at)
         for wick in self._wicks:
             if (wick.venue, wick.coin) == (venue, coin) and wick.since_at <= at < wick.until_at:
                 price = price * (BPS + wick.bps) // BPS
-        places = self.coins[coin].places
+        places = PRICE_SCALE if QUOTES.get(venue) == "SOL" else self.coins[coin].places
         step = 10 ** (PRICE_SCALE - places)
         steps = max(1, (price + step // 2) // step)
         return Trade(

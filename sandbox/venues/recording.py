@@ -24,6 +24,8 @@ HOSTS = {
     "bybit": ("bybit.com",),
     "bitstamp": ("bitstamp.net",),
     "gemini": ("gemini.com",),
+    "pumpportal": ("pumpportal.fun",),
+    "birdeye": ("birdeye.so",),
     "pyth": ("dourolabs.app", "pyth.network"),
 }
 IDS_A_MS = 16  # Ids move with the clock; faster than any venue's own ids rise.

@@ -9,11 +9,12 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from websockets.asyncio.server import Server
+from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
+from websockets.typing import Subprotocol
 
 from sandbox.venues.client import Socket
 from sandbox.venues.control import running_control
@@ -49,6 +50,7 @@ async def running_venues(
             sock=listener,
             process_request=venues.admit,
             create_connection=Socket,
+            select_subprotocol=_subprotocol,
             compression=None,
             ping_interval=None,
             close_timeout=1,
@@ -77,6 +79,13 @@ async def serve(
         ready(venues)
         assert venues.publishing is not None, "they are running"
         await venues.publishing
+
+
+def _subprotocol(
+    connection: ServerConnection, offered: Sequence[Subprotocol]
+) -> Subprotocol | None:
+    del connection
+    return offered[0] if offered else None
 
 
 async def _stop(server: Server, venues: Venues) -> None:

@@ -139,7 +139,9 @@ class Spoken:
             for acks and heartbeats.
         restamp: a recorded frame's text with its times and ids moved.
         one_in: it tells one trade in so many.
-        key_header: the header without which it lets nobody in.
+        key_header, key_query: the header, or name in the address, without which nobody comes in.
+        is_alone: a second connection is refused.
+        subprotocol: the one that it speaks, if it names one.
     """
 
     name: str
@@ -151,6 +153,9 @@ class Spoken:
     session: Callable[[Place, str, int], Session]
     one_in: int = 1
     key_header: str | None = None
+    key_query: str | None = None
+    is_alone: bool = False
+    subprotocol: str | None = None
 
 
 def rfc3339(at: int, microsecond: int = 0) -> str:

@@ -11,18 +11,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
+from sandbox.venues.asked import Desk
 from sandbox.venues.client import Client, Socket
 from sandbox.venues.faults import Faults
 from sandbox.venues.market import ALL, BPS, Course, Market, Outage, Wick
 from sandbox.venues.recording import Player, load
-from sandbox.venues.session import Cut, Place, Rules
-from sandbox.venues.spoken import SPOKEN
+from sandbox.venues.session import Cut, Place, Rules, Spoken
+from sandbox.venues.spoken import ANSWERED, SPOKEN
 from sandbox.venues.supply import MarketSupply, Supply
 
 Clock = Callable[[], int]
@@ -77,6 +78,9 @@ class Venues:
             self._supply = Player(tapes, SPOKEN, pace=settings.pace, loop=settings.loop)
         self._clients: dict[str, set[Client]] = {name: set() for name in SPOKEN}
         self._faults = {name: Faults() for name in SPOKEN}
+        self.desks = {name: Desk(source, self.market, clock) for name, source in ANSWERED.items()}
+        for name, desk in self.desks.items():
+            self._faults[name] = desk.faults
         self._came_or_went = asyncio.Event()
         self._recall()
 
@@ -85,12 +89,14 @@ class Venues:
         return self._clock()
 
     def url(self, venue: str) -> str:
-        """Return where a venue listens."""
+        """Return where a venue listens, or is asked."""
+        if venue in self.desks:
+            return f"{self.control_url}/asked/{venue}"
         return f"ws://{self._settings.host}:{self.port}{SPOKEN[venue].paths[0]}"
 
     def clients(self, venue: str) -> int:
         """Count a venue's open connections."""
-        return len(self._clients[venue])
+        return len(self._clients.get(venue, ()))
 
     async def until_clients(self, venue: str, count: int) -> None:
         """Wait until a venue has exactly so many open connections."""
@@ -146,18 +152,22 @@ class Venues:
 
     def half_open(self, venue: str) -> None:
         """Leave the open connections without a word in either direction."""
-        for client in self._clients[venue]:
+        if venue in self.desks:
+            self.desks[venue].hangs += 1
+        for client in self._clients.get(venue, ()):
             client.go_half_open()
 
     def cut(self, venue: str) -> None:
         """Close the open connections, as after 24 hours."""
-        for client in self._clients[venue]:
+        if venue in self.desks:
+            self.desks[venue].cuts += 1
+        for client in self._clients.get(venue, ()):
             client.act([Cut(1001, "24 hours")])
 
     def notice(self, venue: str) -> None:
         """Announce a shutdown where the venue does so, and close when its notice is over."""
         now = self.now()
-        for client in self._clients[venue]:
+        for client in self._clients.get(venue, ()):
             client.act(client.session.closing_soon(now))
             client.cut_at = now + self._settings.rules.notice_ms
 
@@ -184,9 +194,10 @@ class Venues:
             return connection.respond(HTTPStatus.NOT_FOUND, "no venue listens here\n")
         if self.market.is_out(venue, ALL, self.now()):
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "out for now\n")
-        header = SPOKEN[venue].key_header
-        if header is not None and header not in request.headers:
+        if _lacks_key(SPOKEN[venue], request):
             return connection.respond(HTTPStatus.UNAUTHORIZED, "a key is wanted\n")
+        if SPOKEN[venue].is_alone and self._clients[venue]:
+            return connection.respond(HTTPStatus.FORBIDDEN, "one connection only\n")
         return None
 
     async def serve_client(self, connection: ServerConnection) -> None:
@@ -267,6 +278,13 @@ class _Steering(msgspec.Struct):
     courses: dict[str, Course]
     wicks: list[Wick]
     outages: list[Outage]
+
+
+def _lacks_key(spoken: Spoken, request: Request) -> bool:
+    query = parse_qs(urlsplit(request.path).query)
+    return (spoken.key_header is not None and spoken.key_header not in request.headers) or (
+        spoken.key_query is not None and spoken.key_query not in query
+    )
 
 
 def _venue(path: str) -> str | None:

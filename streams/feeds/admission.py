@@ -6,6 +6,7 @@ Promises  digits are never rounded; sequences rise; nothing ten times off its la
 Why       what is refused here is refused for its own sake; whether sources agree is judged later.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,7 @@ from rooms.refusal import Impossible
 from rooms.tick import Tick
 from rooms.units import UnixMs, Value
 from streams.feeds.venue import SymbolOf, Trade
+from streams.feeds.wire import cut_to
 
 JUMP_MAX = 10
 """A value this many times its last good one, or one part in as many, is a mistake."""
@@ -26,6 +28,9 @@ HISTORY_BEFORE_MS = 1_000
 """What happened this long before we subscribed was told as history, whatever the frame says."""
 
 VALUE_MAX = 2**63 - 1
+
+MARKS_KEPT = 256
+"""So many names of trades without a number are remembered, of each symbol."""
 
 
 class Reason(Enum):
@@ -67,15 +72,19 @@ class Admission:
         self.source = source
         self._symbols = dict(symbols)
         self._last: dict[str, _Good] = {}
+        self._marks: dict[str, deque[str]] = {}
 
     def expect(self, symbols: Mapping[str, SymbolOf]) -> None:
         """Change what is asked for; a symbol that keeps its feed keeps its memory."""
         kept = {symbol for symbol, of in symbols.items() if self._symbols.get(symbol) == of}
         self._last = {symbol: good for symbol, good in self._last.items() if symbol in kept}
+        self._marks = {symbol: seen for symbol, seen in self._marks.items() if symbol in kept}
         self._symbols = dict(symbols)
 
-    def admit(self, trade: Trade, at: UnixMs, asked_at: UnixMs) -> tuple[str, Tick]:
+    def admit(self, trade: Trade, at: UnixMs, asked_at: UnixMs | None) -> tuple[str, Tick]:
         """Make the trade its feed's tick; ``asked_at`` is when we subscribed on this line.
+
+        A source that is asked again and again tells no history: None.
 
         Raises:
             Unfit: with the reason, and nothing remembered.
@@ -83,13 +92,19 @@ class Admission:
         of = self._symbols.get(trade.symbol)
         if of is None:
             raise Unfit(Reason.UNASKED, f"{trade.symbol!r} was not asked for")
-        if trade.source_at < asked_at - HISTORY_BEFORE_MS:
+        source_at = _source_at(trade, at)
+        if asked_at is not None and source_at < asked_at - HISTORY_BEFORE_MS:
             raise Unfit(Reason.HISTORY, f"{trade.symbol} told a trade from before we asked")
         last = self._last.get(trade.symbol)
         if last is not None and at - last.at > GOOD_FOR_MS:
             last = None
-        if last is not None and trade.sequence <= last.sequence:
-            raise Unfit(Reason.REPEATED, f"{trade.symbol} told {trade.sequence} again or late")
+        sequence = trade.sequence
+        if sequence is None:
+            sequence = at if last is None else max(at, last.sequence + 1)
+        marks = self._marks.setdefault(trade.symbol, deque(maxlen=MARKS_KEPT))
+        if (last is not None and sequence <= last.sequence) or (trade.mark and trade.mark in marks):
+            known = trade.mark or str(sequence)
+            raise Unfit(Reason.REPEATED, f"{trade.symbol} told {known} again or late")
         value = _value(trade, of)
         if trade.doubt_bps > of.doubt_bps_max:
             raise Unfit(Reason.DOUBTFUL, f"{trade.symbol} is off by up to {trade.doubt_bps} bps")
@@ -97,13 +112,23 @@ class Admission:
             low, high = sorted((value, last.value))
             if high > low * JUMP_MAX:
                 raise Unfit(Reason.JUMP, f"{trade.symbol} jumped from {last.value} to {value}")
-        self._last[trade.symbol] = _Good(value, trade.sequence, at)
-        return of.feed, Tick(self.source, trade.sequence, Value(value), trade.source_at, at)
+        self._last[trade.symbol] = _Good(value, sequence, at)
+        if trade.mark:
+            marks.append(trade.mark)
+        return of.feed, Tick(self.source, sequence, Value(value), source_at, at)
+
+
+def _source_at(trade: Trade, at: UnixMs) -> UnixMs:
+    if trade.source_at is not None:
+        return trade.source_at
+    told_at = UnixMs(max(0, at - trade.age_ms))
+    return told_at if trade.latest_at is None else min(told_at, trade.latest_at)
 
 
 def _value(trade: Trade, of: SymbolOf) -> int:
     try:
-        value = whole_from_text(trade.price, of.scale)
+        price = cut_to(trade.price, of.scale) if of.is_cut else trade.price
+        value = whole_from_text(price, of.scale)
     except Impossible as refusal:
         raise Unfit(_why_unreadable(trade.price), f"{trade.symbol}: {refusal}") from refusal
     if value <= 0:

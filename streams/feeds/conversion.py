@@ -107,12 +107,16 @@ def rate_of(quote: str) -> str:
     return f"{quote}/{DOLLAR}"
 
 
-def symbol_of(feed: WantedFeed, quote: str) -> SymbolOf:
-    """Say how a source's symbol is read for a feed: what will be converted, digit by digit."""
+def symbol_of(feed: WantedFeed, quote: str, *, is_cut: bool = False) -> SymbolOf:
+    """Say how a source's symbol is read for a feed: what will be converted, digit by digit.
+
+    ``is_cut``: the source computes its values, so that finer digits are no mistake.
+    """
     is_converted = quote != DOLLAR and feed.name != rate_of(quote)
     return SymbolOf(
         feed=feed.name,
         scale=READ_SCALE if is_converted else feed.scale,
         doubt_bps_max=min(feed.guards.outlier_bps_max, DOUBT_BPS_MAX),
         value_max=10**40 if is_converted else VALUE_MAX,
+        is_cut=is_cut,
     )

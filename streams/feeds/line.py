@@ -46,7 +46,11 @@ class Stream:
 
 
 class Line:
-    """One connection; `ready` when the venue answered, `leaving` when it wants a successor."""
+    """One connection.
+
+    It is `ready` when the venue answered, `leaving` when it wants a successor, `over` when it is
+    closed.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Line:
         self.late_ticks = 0
         self.settled = asyncio.Event()
         self.leaving = asyncio.Event()
+        self.over = asyncio.Event()
         self.ended: str | None = None
         self._wire = wire
         self._hear = hear
@@ -95,7 +100,10 @@ class Line:
             self.ended = self.ended or "stopped"
             self.settled.set()
             self.leaving.set()
-            await self._wire.close()
+            try:
+                await self._wire.close()
+            finally:
+                self.over.set()
         return self.ended
 
     def want(self, symbols: Iterable[str]) -> None:
@@ -107,6 +115,12 @@ class Line:
             del self.streams[symbol]
         for symbol in new:
             self.streams[symbol] = Stream(self._clock(), _now_ms(), self.venue.stream_silence_ms)
+        if self.venue.asks_for_all:
+            if (gone or new) and wanted:
+                self._ask(self.venue.subscribe, list(wanted))
+            elif gone:
+                self._ask(self.venue.unsubscribe, gone)
+            return
         size = self.venue.symbols_per_request
         for start in range(0, len(gone), size):
             self._ask(self.venue.unsubscribe, gone[start : start + size])
@@ -140,7 +154,7 @@ class Line:
             request = newest if denied.request is None else denied.request
             asked = self._requests.pop(request, ())
             blamed = asked if denied.symbol is None else (denied.symbol,)
-            if len(asked) > 1 and blamed[0] in asked:
+            if len(asked) > 1 and blamed[0] in asked and not self.venue.asks_for_all:
                 for symbol in asked:
                     if symbol in self.streams and symbol != denied.symbol:
                         self._ask(self.venue.subscribe, [symbol])
@@ -209,6 +223,9 @@ class Line:
             if now - stream.heard_ms >= stream.wait_ms:
                 stream.heard_ms = now
                 stream.wait_ms = min(stream.wait_ms * 2, STREAM_WAIT_MAX_MS)
+                if self.venue.asks_for_all:
+                    self._ask(self.venue.subscribe, list(self.streams))
+                    continue
                 self._ask(self.venue.unsubscribe, [symbol])
                 self._ask(self.venue.subscribe, [symbol])
 

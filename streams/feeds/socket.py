@@ -9,7 +9,6 @@ Why       there is no queue of ours between a frame and its tick: a backlog woul
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
@@ -17,11 +16,10 @@ import structlog
 from websockets.exceptions import WebSocketException
 from websockets.uri import parse_uri
 
-from rooms.refusal import Impossible
-from rooms.tick import Tick
 from rooms.units import UnixMs
-from streams.feeds.admission import Admission, Reason, Unfit
+from streams.feeds.admission import Reason
 from streams.feeds.dial import dial, told_to_wait_ms
+from streams.feeds.intake import Clock, Convert, Intake, Record, Sink
 from streams.feeds.line import Line, Wire
 from streams.feeds.patience import Pace, Patience, retry_ms
 from streams.feeds.status import SourceStatus, StreamStatus
@@ -34,16 +32,13 @@ from streams.feeds.venue import (
     SymbolOf,
     Trade,
     Venue,
+    address_of,
     headers_of,
 )
 
 log = structlog.get_logger()
 
-Sink = Callable[[str, Tick], None]
-Clock = Callable[[], UnixMs]
-Dial = Callable[[str, Patience, Mapping[str, str]], Awaitable[Wire]]
-Convert = Callable[[str, Tick], Tick]
-Record = Callable[[str, UnixMs, str], None]
+Dial = Callable[[str, Patience, Mapping[str, str], str | None], Awaitable[Wire]]
 
 SHOWN_MAX = 200
 
@@ -81,27 +76,18 @@ class Listener:
         parse_uri(url)
         self.venue = venue
         self.url = url
-        self._sink = sink
         self._clock = clock
         self._random = random
         self._patience = patience or Patience()
         self._dial = dial
-        self._convert = convert
-        self._headers = headers_of(venue.key, key)
-        self._record = record
-        self._symbols: dict[str, SymbolOf] = {}
-        self._admission = Admission(venue.name, {})
+        self._address = address_of(venue.key, key, url)
+        self._headers = {**venue.headers, **headers_of(venue.key, key, url)}
+        self._intake = Intake(venue.name, venue.parse, sink, clock, convert=convert, record=record)
         self._pace = Pace(venue.attempts)
         self._lines: set[Line] = set()
         self._wanted = asyncio.Event()
         self._failures = 0
         self._connections = 0
-        self._ticks = 0
-        self._denied = 0
-        self._refused: Counter[Reason] = Counter()
-        self._frame_at: UnixMs | None = None
-        self._lag_ms: int | None = None
-        self._last_denial: str | None = None
         self._last_end: str | None = None
         self._log = log.bind(source=venue.name)
         self.update(symbols)
@@ -112,15 +98,8 @@ class Listener:
         Raises:
             ValueError: when two symbols speak for one feed: a source has one voice.
         """
-        feeds = {of.feed for of in symbols.values()}
-        if len(feeds) < len(symbols):
-            raise ValueError(f"two symbols of {self.venue.name} speak for one feed")
-        kept = dict(list(symbols.items())[: self.venue.symbols_max])
-        if len(kept) < len(symbols):
-            self._log.error("symbols_left_out", wanted=len(symbols), limit=len(kept))
-        changed = [symbol for symbol, of in kept.items() if self._symbols.get(symbol, of) != of]
-        self._symbols = kept
-        self._admission.expect(kept)
+        changed = self._intake.want(symbols, self.venue.symbols_max)
+        kept = self._intake.symbols
         for line in self._lines:
             # A symbol that now speaks for another feed starts afresh there.
             line.want(symbol for symbol in kept if symbol not in changed)
@@ -144,26 +123,27 @@ class Listener:
         """Say how this source is doing."""
         newest = max(self._lines, key=lambda line: line.opened_at, default=None)
         streams = newest.streams if newest is not None else {}
+        intake = self._intake
         return SourceStatus(
             source=self.venue.name,
             url=self.url,
             connected=any(line.ready and line.ended is None for line in self._lines),
-            frame_at=self._frame_at,
-            lag_ms=self._lag_ms,
-            ticks=self._ticks,
+            frame_at=intake.frame_at,
+            lag_ms=intake.lag_ms,
+            ticks=intake.ticks,
             connections=self._connections,
             reconnects=max(0, self._connections - 1),
-            denied=self._denied,
-            last_denial=self._last_denial,
+            denied=intake.denied,
+            last_denial=intake.last_denial,
             last_end=self._last_end,
-            refused={why.value: count for why, count in self._refused.items()},
+            refused={why.value: count for why, count in intake.refused.items()},
             streams={
                 symbol: StreamStatus(
                     of.feed,
                     streams[symbol].heard_at if symbol in streams else None,
                     symbol in streams and streams[symbol].denied,
                 )
-                for symbol, of in self._symbols.items()
+                for symbol, of in intake.symbols.items()
             },
         )
 
@@ -176,11 +156,14 @@ class Listener:
             return
         before = set(self._lines)
         self._lines.add(line)
-        line.want(self._symbols)
+        line.want(self._intake.symbols)
         tasks.create_task(self._carry(line))
         if before:
             tasks.create_task(self._replace(before, line))
         await line.leaving.wait()
+        if self.venue.is_alone:
+            await line.end("replaced")
+            await line.over.wait()
         calm = line.good_for_ms() >= self._patience.calm_ms or not self._wanted.is_set()
         self._failures = 0 if calm else self._failures + 1
 
@@ -195,14 +178,16 @@ class Listener:
 
     async def _open(self) -> Line | None:
         try:
-            wire = await self._dial(self.url, self._patience, self._headers)
+            wire = await self._dial(
+                self._address, self._patience, self._headers, self.venue.subprotocol
+            )
         except (OSError, EOFError, WebSocketException) as error:
             self._last_end = f"not opened: {error}"
             self._log.warning("line_not_opened", why=str(error), failures=self._failures + 1)
             await asyncio.sleep(told_to_wait_ms(error, self._patience) / 1000)
             return None
         self._connections += 1
-        self._log.info("line_opened", url=self.url, symbols=len(self._symbols))
+        self._log.info("line_opened", url=self.url, symbols=len(self._intake.symbols))
         return Line(self.venue, wire, self._hear, self._clock)
 
     async def _carry(self, line: Line) -> None:
@@ -220,16 +205,7 @@ class Listener:
                 await line.end("replaced")
 
     def _hear(self, line: Line, frame: bytes) -> None:
-        at = self._clock()
-        self._frame_at = at
-        try:
-            text = frame.decode()
-            if self._record is not None:
-                self._record(self.venue.name, at, text)
-            heard = self.venue.parse(text)
-        except (Impossible, UnicodeDecodeError) as refusal:
-            self._refuse(Reason.MALFORMED, str(refusal), frame)
-            return
+        at, heard = self._intake.read(frame)
         for each in heard:
             self._take(line, each, at, frame)
 
@@ -240,13 +216,9 @@ class Listener:
             case Accepted():
                 line.answered()
             case Denied():
-                self._denied += 1
-                self._last_denial = heard.reason[:SHOWN_MAX]
-                self._log.warning(
-                    "refused_by_venue", why=self._last_denial, symbols=line.denied(heard)
-                )
+                self._intake.note_denial(heard, line.denied(heard))
             case History():
-                self._refused[Reason.HISTORY] += heard.count
+                self._intake.refused[Reason.HISTORY] += heard.count
             case Leave():
                 self._log.info("asked_to_leave", why=heard.reason[:SHOWN_MAX])
                 line.leaving.set()
@@ -254,34 +226,17 @@ class Listener:
     def _trade(self, line: Line, trade: Trade, at: UnixMs, frame: bytes) -> None:
         line.answered()
         stream = line.streams.get(trade.symbol)
-        try:
-            feed, tick = self._admission.admit(trade, at, stream.asked_at if stream else at)
-        except Unfit as refusal:
-            self._refuse(refusal.reason, str(refusal), frame)
+        told = self._intake.admit(trade, at, stream.asked_at if stream else at, frame)
+        if told is None:
             return
-        self._lag_ms = at - tick.source_at
-        line.late_ticks = line.late_ticks + 1 if self._lag_ms > self._patience.behind_ms else 0
+        feed, tick = told
+        lag_ms = at - tick.source_at
+        line.late_ticks = line.late_ticks + 1 if lag_ms > self._patience.behind_ms else 0
         if not line.late_ticks:
             line.good(trade.symbol, at)
         elif line.late_ticks >= self._patience.behind_count:
-            line.give_up(f"behind by {self._lag_ms} ms")
-        if self._convert is not None:
-            try:
-                tick = self._convert(feed, tick)
-            except Unfit as refusal:
-                self._refuse(refusal.reason, str(refusal), frame)
-                return
-        self._ticks += 1
-        self._sink(feed, tick)
-
-    def _refuse(self, reason: Reason, why: str, frame: bytes) -> None:
-        self._refused[reason] += 1
-        count = self._refused[reason]
-        if count & (count - 1) == 0:  # 1, 2, 4, 8…: a flood is told without becoming one.
-            shown = frame[:SHOWN_MAX].decode(errors="replace")
-            self._log.warning(
-                "not_a_tick", reason=reason.value, why=why[:SHOWN_MAX], count=count, frame=shown
-            )
+            line.give_up(f"behind by {lag_ms} ms")
+        self._intake.tell(feed, tick, frame)
 
 
 def _now_ms() -> int:

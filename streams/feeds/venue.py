@@ -6,7 +6,8 @@ Why       a new venue is one file: its frames in, these words out; the socket's 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlencode, urlsplit
 
 from rooms.units import UnixMs
 
@@ -20,27 +21,41 @@ class SymbolOf:
     Attributes:
         doubt_bps_max: a value that its own source doubts more than this is none.
         value_max: a bigger value is none.
+        is_cut: digits finer than the scale are cut; else they are a mistake.
     """
 
     feed: str
     scale: int
     doubt_bps_max: int = 50
     value_max: int = 2**63 - 1
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """One trade as the venue told it; the price is still its own decimal text.
+    """One trade or value as the source told it; the price is still its own decimal text.
 
     Attributes:
+        sequence: the source's own rising number; None: the moment of receipt stands in.
+        source_at: when the source says that it was; None: when we received it.
         doubt_bps: how far the source itself says that it may be off, as a part of the price.
+        age_ms: without a time, how old it was when it was told.
+        latest_at: without a time, a moment that it is not after.
+        mark: without a number, what names it, so that it is known when told again.
     """
 
     symbol: str
     price: str
-    sequence: int
-    source_at: UnixMs
+    sequence: int | None = None
+    source_at: UnixMs | None = None
     doubt_bps: int = 0
+    age_ms: int = 0
+    latest_at: UnixMs | None = None
+    mark: str = ""
+
+    def older(self, ms: int) -> "Trade":
+        """Return it as it is when it has lain somewhere for so long."""
+        return replace(self, age_ms=self.age_ms + ms) if ms and self.source_at is None else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +105,32 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Where a source wants its API key: in this header, behind this prefix."""
+    """Where a source wants its API key: in a header, behind a prefix, or in the address.
 
-    header: str
+    Attributes:
+        elsewhere: another header at some hosts.
+        query: the name it has in the address; such an address is shown nowhere.
+    """
+
+    header: str = ""
     prefix: str = ""
+    elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
+    query: str = ""
 
 
-def headers_of(place: Key | None, key: str | None) -> Mapping[str, str]:
+def headers_of(place: Key | None, key: str | None, url: str) -> Mapping[str, str]:
     """Return the headers that carry a key, if it is wanted and there is one."""
-    return {} if place is None or key is None else {place.header: place.prefix + key}
+    if place is None or key is None:
+        return {}
+    header = place.elsewhere.get(urlsplit(url).hostname or "", place.header)
+    return {header: place.prefix + key} if header else {}
+
+
+def address_of(place: Key | None, key: str | None, url: str) -> str:
+    """Return the address to open, with the key where it belongs in there."""
+    if place is None or key is None or not place.query:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({place.query: key})}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +140,8 @@ class Venue:
     Attributes:
         subscribe, unsubscribe: symbols and a request number into one frame's text.
         parse: one frame's text into what it means; raises `Impossible` when it is malformed.
-        symbol: a coin such as ``"SOL"`` into this venue's symbol for it against the dollar.
+        symbol: a coin such as ``"SOL"`` into this venue's symbol for it against the dollar; None
+            where only its mint says which it is.
         beats: it promises a message every second or so; others are probed when they are quiet.
         probe: the frame that asks "are you there"; None asks with a websocket ping.
         probe_ms: how long a quiet line is left before it is probed.
@@ -120,6 +153,10 @@ class Venue:
         symbols_per_request, symbols_max, sends_max: the venue's limits, for one line.
         quote: the coin that its prices are in; another one than the dollar is converted.
         key: where its API key goes; such a source is off until the operator gives one.
+        headers, subprotocol: what else its handshake wants.
+        is_alone: it bears one line at a time, so an old one ends before its successor opens.
+        asks_for_all: a subscription replaces the one before it.
+        computes: its values are computed, so digits finer than the feed's are cut, not refused.
     """
 
     name: str
@@ -127,8 +164,8 @@ class Venue:
     subscribe: Callable[[Sequence[str], int], str]
     unsubscribe: Callable[[Sequence[str], int], str]
     parse: Callable[[str], Sequence[Heard]]
-    symbol: Callable[[str], str]
     attempts: Attempts
+    symbol: Callable[[str], str] | None = None
     beats: bool = False
     probe: Callable[[int], str] | None = None
     probe_ms: int = 2_500
@@ -141,4 +178,14 @@ class Venue:
     symbols_max: int = 1_000
     sends_max: int = 100_000
     key: Key | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocol: str | None = None
+    is_alone: bool = False
+    asks_for_all: bool = False
+    computes: bool = False
     quote: str = DOLLAR
+
+    @property
+    def needs_key(self) -> bool:
+        """Say whether it is off without a key."""
+        return self.key is not None

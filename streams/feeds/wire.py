@@ -18,6 +18,10 @@ from rooms.units import UnixMs
 Shape = TypeVar("Shape")
 
 SEQUENCE_MAX = 2**63 - 1
+ABSENT = msgspec.Raw()
+"""A field that may be missing, and whose digits are wanted."""
+
+_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,2}))?", re.ASCII)
 _MOMENT_MIN, _MOMENT_MAX = 10**12, 10**13  # 2001 to 2286: seconds and microseconds fall outside.
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
@@ -41,6 +45,32 @@ def sequence(number: int | str) -> int:
         number = int(number)
     must(0 <= number <= SEQUENCE_MAX, "a trade id is between 0 and 2^63")
     return number
+
+
+def is_told(told: msgspec.Raw) -> bool:
+    """Say whether a field is there and not null."""
+    return bytes(told) not in (b"", b"null")
+
+
+def plain_number(told: msgspec.Raw | str) -> str:
+    """Write a JSON number as plain decimal text, digit by digit, also one with an exponent."""
+    text = told if isinstance(told, str) else bytes(told).decode(errors="replace")
+    parts = _NUMBER.fullmatch(text)
+    if parts is None:
+        raise Impossible("a value is a number")
+    sign, whole, fraction, exponent = parts[1], parts[2], parts[3] or "", int(parts[4] or "0")
+    digits, point = whole + fraction, len(whole) + exponent
+    if point <= 0:
+        digits, point = "0" * (1 - point) + digits, 1
+    digits = digits.ljust(point, "0")
+    whole, fraction = digits[:point].lstrip("0") or "0", digits[point:]
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+
+
+def cut_to(text: str, places: int) -> str:
+    """Leave out the digits of plain decimal text that are finer than so many places."""
+    whole, point, fraction = text.partition(".")
+    return f"{whole}.{fraction[:places]}" if point and places else whole
 
 
 def request_number(text: str | None) -> int | None:

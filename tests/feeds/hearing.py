@@ -7,16 +7,18 @@ Out       its ticks and frames in order; `until` a condition holds.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from random import Random
 
 from rooms.tick import Tick
 from rooms.units import UnixMs
+from sandbox.venues import spoken
 from sandbox.venues.serve import Rules, Venues, VenuesSettings
 from streams.feeds.patience import Patience
+from streams.feeds.poller import Poller
 from streams.feeds.socket import Listener
-from streams.feeds.sources import SOURCES
+from streams.feeds.sources import POLLS, SOCKETS, SOURCES
 from streams.feeds.venue import Attempts, SymbolOf, Venue
 
 QUICK = Patience(
@@ -26,7 +28,9 @@ BRISK = VenuesSettings(
     trade_ms=25,
     rules=Rules(heartbeat_ms=60, binance_messages_a_second=50, pyth_messages_a_second=50),
 )
-LIMIT_S = 10
+LIMIT_S = 20
+LOOK_S = 0.05
+SCALE = 8
 
 
 def now() -> UnixMs:
@@ -37,7 +41,7 @@ def now() -> UnixMs:
 def quick(venue: str) -> Venue:
     """Give a venue with its waits made small."""
     return replace(
-        SOURCES[venue],
+        SOCKETS[venue],
         probe_ms=100,
         silence_ms=500,
         send_gap_ms=20,
@@ -53,7 +57,7 @@ class Hearing:
         self.ticks: list[tuple[str, Tick]] = []
         self.frames: list[str] = []
         self._news = asyncio.Event()
-        self.listener: Listener
+        self.listener: Listener | Poller
 
     def sink(self, feed: str, tick: Tick) -> None:
         """Keep a tick."""
@@ -67,11 +71,13 @@ class Hearing:
         self._news.set()
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Wait until the condition holds, looking again at every frame."""
+        """Wait until the condition holds, looking again at every frame and now and then."""
         async with asyncio.timeout(LIMIT_S):
             while not holds():
                 self._news.clear()
-                await self._news.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._news.wait()
 
     async def more(self, count: int = 3) -> None:
         """Wait for so many more ticks."""
@@ -83,15 +89,36 @@ class Hearing:
         return sum(1 for heard, _ in self.ticks if heard == feed)
 
 
+def symbol_at(source: str, coin: str) -> str:
+    """Return what we call a coin at a source; where only a mint names it, the sandbox knows it."""
+    ours = SOCKETS[source].symbol if source in SOCKETS else None
+    return ours(coin) if ours is not None else spoken.symbol_at(source, coin)
+
+
 def symbols_of(venue: str, coins: Iterable[str]) -> Mapping[str, SymbolOf]:
     """Give the venue's symbols of these coins."""
-    return {SOURCES[venue].symbol(coin): SymbolOf(f"{coin}/USD", 8) for coin in coins}
+    return {
+        symbol_at(venue, coin): SymbolOf(
+            f"{coin}/USD", SCALE, value_max=10**30, is_cut=SOURCES[venue].computes
+        )
+        for coin in coins
+    }
 
 
-def at_every_venue(
-    story: Callable[[Venues, str], Coroutine[None, None, None]],
-) -> Callable[[Venues], Coroutine[None, None, None]]:
+Story = Callable[[Venues, str], Coroutine[None, None, None]]
+
+
+def at_every_venue(story: Story) -> Callable[[Venues], Coroutine[None, None, None]]:
     """Make one story of a venue a test of all of them, told at the same time."""
+    return _at(story, SOCKETS)
+
+
+def at_every_poll(story: Story) -> Callable[[Venues], Coroutine[None, None, None]]:
+    """Make one story of a source that is asked a test of all of them."""
+    return _at(story, POLLS)
+
+
+def _at(story: Story, names: Iterable[str]) -> Callable[[Venues], Coroutine[None, None, None]]:
 
     async def at(venues: Venues, name: str) -> None:
         try:
@@ -102,7 +129,7 @@ def at_every_venue(
 
     async def test(venues: Venues) -> None:
         async with asyncio.TaskGroup() as stories:
-            for name in SOURCES:
+            for name in names:
                 stories.create_task(at(venues, name))
 
     test.__name__ = story.__name__
@@ -117,20 +144,36 @@ async def hearing(
     *coins: str,
     venue: Venue | None = None,
     patience: Patience = QUICK,
+    keyed: bool = True,
 ) -> AsyncIterator[Hearing]:
     """Listen to one sandbox venue while the block runs."""
     heard = Hearing()
-    heard.listener = Listener(
-        venue or quick(name),
-        venues.url(name),
-        symbols_of(name, coins or ("SOL",)),
-        heard.sink,
-        clock=now,
-        random=Random(1),
-        patience=patience,
-        key="sandbox",
-        record=heard.record,
-    )
+    url, symbols = venues.url(name), symbols_of(name, coins or ("SOL",))
+    if name in POLLS:
+        poll = replace(POLLS[name], every_ms=20, every_ms_keyless=None)
+        heard.listener = Poller(
+            poll,
+            url,
+            symbols,
+            heard.sink,
+            clock=now,
+            random=Random(1),
+            patience=patience,
+            key="sandbox" if keyed else None,
+            record=heard.record,
+        )
+    else:
+        heard.listener = Listener(
+            venue or quick(name),
+            url,
+            symbols,
+            heard.sink,
+            clock=now,
+            random=Random(1),
+            patience=patience,
+            key="sandbox" if keyed else None,
+            record=heard.record,
+        )
     listening = asyncio.create_task(heard.listener.listen())
     try:
         yield heard

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.feeds.patience import Pace, Patience, retry_ms
-from streams.feeds.sources import SOURCES
+from streams.feeds.sources import SOCKETS
 from streams.feeds.venue import Attempts
 
 
@@ -44,6 +44,6 @@ def test_no_window_ever_holds_more_than_the_venue_allows(
     [("binance", 300, 300_000), ("bybit", 500, 300_000), ("okx", 3, 1_000), ("coinbase", 8, 1_000)],
 )
 def test_ours_lie_below_the_venues_published_limits(venue: str, count: int, window_ms: int) -> None:
-    attempts = SOURCES[venue].attempts
+    attempts = SOCKETS[venue].attempts
     assert attempts.window_ms == window_ms
     assert attempts.count < count

@@ -16,15 +16,29 @@ from websockets.http11 import Response
 from sandbox.venues.serve import Rules, Venues, VenuesSettings, running_venues
 from streams.feeds.dial import told_to_wait_ms
 from streams.feeds.patience import Patience
-from streams.feeds.sources import SOURCES
+from streams.feeds.sources import SOCKETS
 from streams.feeds.venue import SymbolOf
-from tests.feeds.hearing import BRISK, QUICK, at_every_venue, hearing, quick, symbols_of
+from tests.feeds.hearing import (
+    BRISK,
+    QUICK,
+    at_every_venue,
+    hearing,
+    quick,
+    symbol_at,
+    symbols_of,
+)
 
-TAKES_ANYTHING = ("binance", "bitstamp")
+TAKES_ANYTHING = ("binance", "bitstamp", "pumpportal", "birdeye")
 """They accept a symbol that they do not know, and are silent about it."""
 
-UNNUMBERED = ("pyth",)
+UNNUMBERED = ("pyth", "pumpportal", "birdeye")
 """Their sequences rise without being consecutive."""
+
+UNTIMED = ("pumpportal", "birdeye")
+"""They do not say when: the moment of receipt stands in."""
+
+UNNAMED = ("birdeye",)
+"""What they say twice is said twice."""
 
 
 @pytest.fixture
@@ -114,12 +128,12 @@ async def test_one_symbol_the_venue_does_not_know_costs_the_others_nothing(
             assert status.denied == 0
         else:
             await heard.until(lambda: heard.listener.status().denied > 0)
-            assert SOURCES[name].symbol("NONSUCH") in str(heard.listener.status().last_denial)
+            assert symbol_at(name, "NONSUCH") in str(heard.listener.status().last_denial)
             streams = heard.listener.status().streams
             denied = {symbol for symbol, stream in streams.items() if stream.denied}
-            assert denied <= {SOURCES[name].symbol("NONSUCH")}
+            assert denied <= {symbol_at(name, "NONSUCH")}
             await heard.until(
-                lambda: heard.listener.status().streams[SOURCES[name].symbol("NONSUCH")].denied
+                lambda: heard.listener.status().streams[symbol_at(name, "NONSUCH")].denied
             )
 
 
@@ -132,7 +146,8 @@ async def test_spoilt_frames_are_counted_and_the_line_goes_on(venues: Venues, na
         await heard.more()
         status = heard.listener.status()
         assert status.reconnects == 0
-        assert {"malformed", "not positive", "unreadable", "jump"} <= status.refused.keys()
+        assert {"malformed", "not positive", "jump"} <= status.refused.keys()
+        assert SOCKETS[name].computes or "unreadable" in status.refused
         price = venues.market.price_e12("SOL", venues.now()) // 10**4
         assert all(abs(tick.value - price) * 1_000 < price for _, tick in heard.ticks)
 
@@ -143,7 +158,9 @@ async def test_frames_twice_or_out_of_order_are_one_tick(venues: Venues, name: s
         await heard.more()
         venues.duplicate(name, 300)
         venues.reorder(name, 300)
-        await heard.until(lambda: heard.listener.status().refused.get("repeated", 0) > 5)
+        if name not in UNNAMED:
+            await heard.until(lambda: heard.listener.status().refused.get("repeated", 0) > 5)
+        await heard.more()
         sequences = [tick.sequence for _, tick in heard.ticks]
         assert sequences == sorted(set(sequences))
 
@@ -155,7 +172,8 @@ async def test_held_back_frames_keep_the_venue_s_time(venues: Venues, name: str)
         venues.throttle(name, 250)
         count = len(heard.ticks)
         await heard.until(lambda: len(heard.ticks) > count + 5)
-        assert max(tick.at - tick.source_at for _, tick in heard.ticks[count:]) >= 100
+        if name not in UNTIMED:
+            assert max(tick.at - tick.source_at for _, tick in heard.ticks[count:]) >= 100
         assert heard.listener.status().reconnects == 0
 
 
@@ -307,7 +325,7 @@ def test_a_venue_that_asks_us_to_stay_away_is_heeded_within_bounds(
 async def test_a_symbol_can_come_to_speak_for_another_feed(venues: Venues, name: str) -> None:
     async with hearing(venues, name) as heard:
         await heard.more()
-        heard.listener.update({SOURCES[name].symbol("SOL"): SymbolOf("SOL/USD fine", 10)})
+        heard.listener.update({symbol_at(name, "SOL"): SymbolOf("SOL/USD fine", 10, is_cut=True)})
         await heard.until(lambda: heard.count("SOL/USD fine") >= 3)
         price = venues.market.price_e12("SOL", venues.now()) // 10**2
         values = [tick.value for feed, tick in heard.ticks if feed == "SOL/USD fine"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.venues.market import ALL, Coin, Course, Market, Outage, Wick
+from sandbox.venues.market import ALL, QUOTES, Coin, Course, Market, Outage, Wick
 from sandbox.venues.spoken import SPOKEN
 
 T0 = 1_800_000_000_000
@@ -45,7 +45,7 @@ def test_a_stretch_of_trades_is_its_parts_put_together(
 def test_venues_agree_within_a_thousandth(seed: int, at: int) -> None:
     market = Market(seed)
     for coin in market.coins:
-        for venue in SPOKEN:
+        for venue in (name for name in SPOKEN if QUOTES.get(name) != "SOL"):
             for trade in market.trades(venue, coin, at, at + 200):
                 whole, _, fraction = trade.price.partition(".")
                 price = int(whole + fraction.ljust(12, "0"))

@@ -153,7 +153,7 @@ async def test_our_own_recording_reaches_the_sockets_again_and_again() -> None:
         with pytest.raises(ValueError, match="cannot be steered"):
             async with Steering(venues.control_url) as steering:
                 await steering.jump("SOL", 5)
-        for name in SPOKEN:
+        for name in sorted(set(SPOKEN) - {"pumpportal"}):  # Its tokens are on no other venue.
             async with hearing(venues, name) as heard:
                 await heard.more(6)
                 status = heard.listener.status()
