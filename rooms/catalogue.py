@@ -66,7 +66,7 @@ BONK_SUPPLY = Feed(
     scale=0,
     symbols={"solana": "DezXAZ8z7PnrnRJjz3wXBoRgixCa6xjnB7YaB1pPB263"},
     volatility_bps=Bps(100),
-    guards=Guards(quorum=1, tick_age_ms_max=600_000),
+    guards=Guards(quorum=1, tick_age_ms_max=600_000, dead_ms=600_000, return_ticks=1),
     offered=False,
 )
 BONK_CAP = Feed(

@@ -76,10 +76,10 @@ def test_a_source_is_asked_broken_and_read_again(name: str) -> None:
 def test_a_source_has_another_end_in_the_sandbox(name: str) -> None:
     if name in SOCKETS:
         assert EMBEDDED_SOCKETS[name] in SPOKEN[name].paths or name == "binance"
-        wants = (SPOKEN[name].key_header, SPOKEN[name].key_query)
+        wants = [SPOKEN[name].key_header, SPOKEN[name].key_query]
     else:
         assert name in EMBEDDED_ASKED
-        wants = (ANSWERED[name].key_header,)
+        wants = [ANSWERED[name].key_header]
     assert (name in KEYED) == SOURCES[name].needs_key
     assert any(wants) == SOURCES[name].needs_key
 

@@ -10,11 +10,13 @@ from streams.feeds.admission import Reason, Unfit
 from streams.feeds.conversion import Conversion, symbol_of
 
 AT = UnixMs(1_767_225_600_000)
-THIN = Guards(quorum=2, tick_age_ms_max=60_000)
+THIN = Guards(quorum=2, tick_age_ms_max=60_000, dead_ms=60_000)
 RATE = WantedFeed("USDT/USD", 8, {"kraken": "USDT/USD", "coinbase": "USDT-USD"}, THIN)
 SOL = WantedFeed("SOL/USD", 8, {"binance": "SOLUSDT", "kraken": "SOL/USD"})
 BONK = WantedFeed("BONK/USD", 12, {"binance": "BONKUSDT", "kraken": "BONK/USD"})
-SUPPLY = WantedFeed("supply:BONK", 5, {"solana": "DezX"}, Guards(quorum=1, tick_age_ms_max=600_000))
+SUPPLY = WantedFeed(
+    "supply:BONK", 5, {"solana": "DezX"}, Guards(quorum=1, tick_age_ms_max=600_000, dead_ms=600_000)
+)
 CAP = WantedFeed("mcap:BONK", 2, {}, price="BONK/USD", supply="supply:BONK")
 EVERY = [RATE, SOL, BONK, SUPPLY, CAP]
 

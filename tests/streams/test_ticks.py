@@ -188,7 +188,7 @@ RATE = Feed(
     scale=8,
     symbols={"binance": "USDTUSD"},
     volatility_bps=Bps(100),
-    guards=Guards(quorum=1, tick_age_ms_max=60_000),
+    guards=Guards(quorum=1, tick_age_ms_max=60_000, dead_ms=60_000),
 )
 
 
