@@ -32,7 +32,8 @@ from chain.trouble import NotKnown
 from cli.embedded import SANDBOX, Stack
 from cli.hearing import faults_of, heard_from
 from cli.plot import RECORDED, STORY, WITHDRAWN, PlannedRoom, Plot, Steering
-from cli.ports import Ports, free_ports
+from cli.ports import Ports
+from cli.scale import more_ports_of
 from cli.settings import read_settings_from
 from cli.story import Actor
 from cli.supervisor import Supervisor
@@ -112,7 +113,7 @@ async def play(
             folder=folder.resolve(), ports=Ports.free(), venues=SANDBOX, seed=seed,
             logs_to_files=True, recording=recording, apache=apache, turnkey=turnkey,
             copies=copies or {},
-            more_gateways=free_ports((copies or {}).get("gateway", 1) - 1),
+            more_ports=more_ports_of(copies or {}),
             extra={"QUORUM": "1"} if recording else {},
         )  # fmt: skip
         supervisor = await held.enter_async_context(running_stack(stack, console))

@@ -73,6 +73,9 @@ PROCESSES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The product's own processes, and what each needs, where it is there."""
 
+LISTENS: Final = {"gateway": "GATEWAY_PORT", "feeds": "PUSH_PORT"}
+"""Which processes listen, and the setting that says where."""
+
 COMMANDS: Final = {"recorder": "record"}
 """What a process is called as a command, where that is another word."""
 
@@ -112,7 +115,7 @@ class Stack:
         venues: `PUBLIC`, or `SANDBOX` for the seeded market or ``recording``.
         apache: Apache Kafka is the broker, instead of our own.
         copies: how many of a process there are, where that is not one.
-        more_gateways: where further gateways listen, one port each.
+        more_ports: where further copies of a process that listens do, one port each.
         logs_to_files: children write into files instead of to the person.
         coloured: the person reads them on a terminal.
         turnkey: people's, vaults' and the treasury's keys lie in a Turnkey organisation of our own.
@@ -127,7 +130,7 @@ class Stack:
     apache: bool = False
     turnkey: bool = False
     copies: Mapping[str, int] = field(default_factory=dict)
-    more_gateways: tuple[int, ...] = ()
+    more_ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     logs_to_files: bool = False
     log_format: LogFormat = "people"
     coloured: bool = False
@@ -151,7 +154,7 @@ class Stack:
     @property
     def gateways(self) -> dict[str, str]:
         """Return the address of each gateway, by its name."""
-        ports = (self.ports.gateway, *self.more_gateways)
+        ports = (self.ports.gateway, *self.more_ports.get("gateway", ()))
         names = ("gateway", *(f"gateway-{number}" for number in range(2, len(ports) + 1)))
         return {name: f"ws://{HOST}:{port}" for name, port in zip(names, ports, strict=True)}
 
@@ -336,9 +339,9 @@ class Stack:
             for secret, owner in ONLY_FOR.items():
                 if owner != process:
                     environment.pop(f"{PREFIX}{secret}", None)
-            if process == "gateway" and number:
-                port = self.more_gateways[int(number) - 2]
-                environment[f"{PREFIX}GATEWAY_PORT"] = str(port)
+            if process in LISTENS and number:
+                port = self.more_ports[process][int(number) - 2]
+                environment[f"{PREFIX}{LISTENS[process]}"] = str(port)
         if self.coloured and not self.logs_to_files:
             environment["FORCE_COLOR"] = "1"
         return Child(

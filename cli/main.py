@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cli import pushing, sandbox, turnkey
 from cli.logs import set_up_logs
-from cli.ports import BASE, Ports, free_ports
+from cli.ports import BASE, Ports
 from cli.running import run_until_told
 from cli.settings import BadSettings, Settings, read_settings
 
@@ -76,6 +76,7 @@ def up(
 ) -> None:
     """Start everything on this machine and print where the chat page is."""
     from cli.embedded import SANDBOX, Stack
+    from cli.scale import more_ports_of
     from cli.up import choose_venues
     from cli.up import up as start
 
@@ -92,7 +93,7 @@ def up(
             recording=recording.resolve() if recording else None,
             log_format="json" if logs == "json" else "people", coloured=sys.stdout.isatty(),
             apache=_is_apache(kafka), turnkey=in_turnkey, copies=copies,
-            more_gateways=free_ports(copies.get("gateway", 1) - 1),
+            more_ports=more_ports_of(copies),
             extra={"QUORUM": str(quorum)} if quorum else {},
         )  # fmt: skip
         await start(stack, Console())

@@ -8,6 +8,9 @@ Promises  whatever is not one of our processes, or not a small number, is one cl
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from cli.embedded import LISTENS
+from cli.ports import free_ports
+
 SCALED: Final = ("feeds", "worker", "gateway", "custody", "bot", "auditor")
 """Those that share the work, and those of which one works and the others stand by."""
 
@@ -33,3 +36,8 @@ def copies_of(said: Iterable[str]) -> Mapping[str, int]:
             raise BadScaleError(f"say how many {name} there are, 1 to {COPIES_MAX}: {name}=2")
         copies[name] = int(count)
     return copies
+
+
+def more_ports_of(copies: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+    """Choose free ports for all copies but the first of each process that listens."""
+    return {name: free_ports(copies.get(name, 1) - 1) for name in LISTENS}

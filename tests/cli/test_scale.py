@@ -35,13 +35,15 @@ def test_whatever_is_no_scale_is_refused_in_words(said: str) -> None:
 def test_each_copy_has_a_name_the_role_of_its_process_and_its_own_port(tmp_path: Path) -> None:
     stack = Stack(
         folder=tmp_path, ports=Ports(*range(8700, 8700 + len(fields(Ports)))), venues=SANDBOX,
-        copies={"gateway": 3, "custody": 2}, more_gateways=(9001, 9002),
+        copies={"gateway": 3, "custody": 2, "feeds": 2},
+        more_ports={"gateway": (9001, 9002), "feeds": (9003,)},
     )  # fmt: skip
     children = {child.name: child for child in stack.processes()}
-    assert set(children) == {*PROCESSES, "gateway-2", "gateway-3", "custody-2"}
+    assert set(children) == {*PROCESSES, "gateway-2", "gateway-3", "custody-2", "feeds-2"}
     ports = [children[name].environment["ROOMS_GATEWAY_PORT"] for name in stack.gateways]
     assert ports == ["8701", "9001", "9002"]
     assert list(stack.gateways.values())[1:] == ["ws://127.0.0.1:9001", "ws://127.0.0.1:9002"]
+    assert children["feeds-2"].environment["ROOMS_PUSH_PORT"] == "9003"
     assert "rooms_custody@" in children["custody-2"].environment["ROOMS_DATABASE_URL"]
     holders = [
         name for name in children if "ROOMS_KEYSTORE_PASSPHRASE" in children[name].environment
