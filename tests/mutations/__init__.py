@@ -1,0 +1,1 @@
+"""Mutations: every rule of money broken on purpose, and what notices it."""
