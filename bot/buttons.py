@@ -277,7 +277,7 @@ def invite_link(username: str, user: int) -> str:
 
 
 def _room_key(nth: int, card: RoomCard) -> str:
-    return f"{nth}. {unescape(words.title(card.room, card.unit))}"
+    return f"{nth}. {unescape(words.title_of(card))}"
 
 
 def _short(address: str) -> str:

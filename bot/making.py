@@ -17,12 +17,16 @@ from bot.phrases import making as phrases
 from bot.phrases import words
 from bot.phrases.room import fixed_as_move
 from bot.turn import Turn
+from rooms.derived import derived_feed
+from rooms.expression.form import formula
+from rooms.expression.reading import Misread
+from rooms.expression.tree import Series
 from rooms.feed import Feed
 from rooms.refusal import Refused
 from rooms.room import Comparator, Room, RoomRequest, Side, room_from_request
 from rooms.units import BPS_WHOLE, Bps, Lamports, Value
 from rooms.weight import chance_bps, weight_bps
-from storage import feeds, intents
+from storage import derivations, feeds, intents
 
 DEADLINE_AFTER_WATCH_MS = 1_000
 
@@ -109,7 +113,7 @@ async def typed_answer(turn: Turn, talk: MakingRoom, text: str) -> None:
     """Take what was typed as the answer to the open question."""
     match talk.step:
         case Step.FEED:
-            await choose_feed(turn, text.strip())
+            await _typed_feed(turn, text)
         case Step.TARGET if typed.is_move(text):
             await choose_move(turn, typed.move_bps(text))
         case Step.TARGET:
@@ -159,6 +163,28 @@ async def _ask(turn: Turn, draft: Draft, step: Step | None = None) -> None:
             )
         case Step.LIMITS:
             turn.show(phrases.ask_limits(draft, feed, limits), making_buttons.stake_limits(limits))
+
+
+async def _typed_feed(turn: Turn, text: str) -> None:
+    """Take a feed's name, or an expression over feeds."""
+    known = await feeds.every(turn.connection)
+    name = text.strip()
+    if name in known:
+        await choose_feed(turn, name)
+        return
+    try:
+        found = formula(text)
+    except Misread as misread:
+        turn.say(phrases.misread(misread), buttons.cancel())
+        return
+    if isinstance(found.tree, Series):
+        await choose_feed(turn, found.tree.feed)
+        return
+    feed = derived_feed(found, known)
+    await derivations.define(turn.connection, feed)
+    # A condition has nothing to be asked about its target: it comes true, or not.
+    target = Value(1) if found.is_condition else None
+    await _ask(turn, Draft(feed=feed.name, fixed_value=target))
 
 
 async def _typed_value(turn: Turn, draft: Draft, text: str) -> None:
@@ -223,7 +249,7 @@ async def _room(turn: Turn, feed: Feed, request: RoomRequest) -> Room:
         request,
         id=0,
         now=turn.now,
-        price_now=price_now or Value(1),
+        price_now=Value(1) if price_now is None else price_now,
         scale=feed.scale,
         volatility_bps=feed.volatility_bps,
         guards=feed.guards,
@@ -294,6 +320,6 @@ async def _price(turn: Turn, feed: Feed) -> Value:
 def _no_price(feed: Feed) -> Refused:
     return Refused(
         "no_price",
-        f"There is no price of {feed.name} right now, so a value cannot be judged. "
-        "Choose a move, or try again in a moment.",
+        f"There is no price of {feed.expression or feed.name} right now, so a value cannot be "
+        "judged. Choose a move, or try again in a moment.",
     )

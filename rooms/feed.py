@@ -95,6 +95,8 @@ class Feed:
         price, supply: of a market cap, the feeds that it is the product of.
         liquidity: the feed that says how many dollars lie in its market; None: deep enough.
         meaning: what a value of it is, where its name does not say so; printed in its rooms.
+        expression: of a derived feed, what it is, in its one form; ``inputs``: the feeds that it
+            is made of, each with its scale.
         offered: whether rooms are made on it; others are there to be multiplied with.
     """
 
@@ -109,10 +111,14 @@ class Feed:
     liquidity: str | None = None
     meaning: str = ""
     offered: bool = True
+    expression: str | None = None
+    inputs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_thin(self) -> bool:
         """Say whether one purse may move its price: few sources, or a market that is measured."""
+        if self.expression is not None:
+            return self.liquidity is not None
         independent = sum(source != self.guards.witness for source in self.symbols)
         has_few = self.guards.quorum < SOURCES_MIN and independent < SOURCES_MIN
         return has_few or self.liquidity is not None
@@ -123,4 +129,5 @@ class Feed:
         must(self.volatility_bps > 0, "a feed's volatility is positive")
         must((self.price is None) == (self.supply is None), "a cap is a price times a supply")
         must(self.price is None or not self.symbols, "a cap has its price's sources")
+        must((self.expression is None) == (not self.inputs), "what is derived has inputs")
         must(len(self.meaning) <= 160, "a meaning is one short sentence")

@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from heapq import heappop, heappush
+from typing import Any, Protocol
 
 from rooms.book import Book
 from rooms.coverage import Coverage, Gaps
 from rooms.crossing import Crossing, thinned
+from rooms.derived import Word
 from rooms.feed import Guards
 from rooms.index_price import IndexPrice, Silence
+from rooms.meeting import MeetingMemory
 from rooms.packed import PackedRooms, WatchedRoom
 from rooms.room import Comparator, Outcome, VoidReason, reached, target_of_move
 from rooms.sources import NEVER, Sources, SourcesMemory
@@ -108,6 +111,7 @@ class Memory:
         holds: rooms whose target is reached and must stay so, each with since when.
         run: the prices told since the first of them, thinned.
         scattered_since: since when the sources have lain so far apart that it may void.
+        words: of a derived feed, the newest word of every input; ``meeting``: those that wait.
     """
 
     at: UnixMs
@@ -119,6 +123,8 @@ class Memory:
     holds: tuple[tuple[int, UnixMs], ...] = ()
     run: tuple[IndexPrice, ...] = ()
     scattered_since: UnixMs | None = None
+    words: tuple[Word, ...] = ()
+    meeting: MeetingMemory = MeetingMemory()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,29 @@ class SecondClosed:
 Effect = Told | Locked | WatchStarted | Decided | Strayed | SecondClosed
 
 
+class Judge(Protocol):
+    """What says what the price is: `rooms.sources.Sources`, or `rooms.derived.Inputs`."""
+
+    due: int
+    value: Value | None
+    scattered: bool
+    strayed: list[str]
+
+    def is_new(self, said: Any, /) -> bool: ...  # noqa: ANN401 - a tick or a word
+
+    def hear(self, said: Any, at: UnixMs, /) -> None: ...  # noqa: ANN401
+
+    def look(self, at: UnixMs) -> None: ...
+
+    def close_second(self, passed: int) -> None: ...
+
+    def price(self, at: UnixMs) -> IndexPrice: ...
+
+    def silence(self, at: UnixMs) -> Silence: ...
+
+    def memory(self) -> SourcesMemory: ...
+
+
 class _Timer(IntEnum):
     OPEN = 0
     LOCK = 1
@@ -155,7 +184,12 @@ class FeedLog:
     """Apply one feed's log in order. Effects must be handled before the next one is drawn."""
 
     def __init__(
-        self, guards: Guards, *, memory: Memory | None = None, rooms: Iterable[OpenRoom] = ()
+        self,
+        guards: Guards,
+        *,
+        memory: Memory | None = None,
+        rooms: Iterable[OpenRoom] = (),
+        judge: Judge | None = None,
     ) -> None:
         memory = memory or _NOTHING
         self._guards = guards
@@ -167,7 +201,7 @@ class FeedLog:
         self._unfixed: dict[int, None] = {}
         self._timers: list[tuple[int, int, int]] = []
         self._at = memory.at
-        self._sources = Sources(guards, memory.sources, memory.at)
+        self._sources: Judge = judge or Sources(guards, memory.sources, memory.at)
         self._price = memory.price
         self._silence = memory.silence
         self._gaps = Gaps(memory.priced_at, memory.gaps)
@@ -242,7 +276,7 @@ class FeedLog:
         self._book.remove(room)
         self._end_hold(room)
 
-    def hear(self, at: UnixMs, ticks: Sequence[Tick]) -> Iterator[Effect]:
+    def hear(self, at: UnixMs, ticks: Sequence[Tick] | Sequence[Word]) -> Iterator[Effect]:
         """Apply one message: its ticks in order, then its own time, which is the latest in it."""
         if at // 1000 > self._second:
             if self._at:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from rooms.feed import Guards
+from rooms.look_back import LookBack
 from rooms.tick import Tick
 from rooms.units import BPS_WHOLE, UnixMs, Value
 
@@ -47,6 +48,12 @@ class Reason(StrEnum):
     """The price is so far from where it was that it has to last first."""
     CONTRADICTED = "contradicted"
     """The witness says something else."""
+    INPUT_SILENT = "input_silent"
+    """Of a derived feed: an input has no price."""
+    PAST_UNKNOWN = "past_unknown"
+    """Of a derived feed: too little is known of the past that it looks back at."""
+    NO_VALUE = "no_value"
+    """Of a derived feed: something is divided by nothing, or no feed can have such a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +63,45 @@ class IndexPrice:
     Attributes:
         ticks: those that counted, ordered by value, then source.
         left_out: tick and reason of every other source, ordered by source.
+        inputs: of a derived feed, which has no ticks: what it was made from, ordered by feed.
     """
 
     value: Value
     at: UnixMs
     ticks: tuple[Tick, ...]
     left_out: tuple[tuple[Tick, LeftOut], ...]
+    inputs: "tuple[Input, ...]" = ()
 
     @property
     def source_at(self) -> UnixMs:
         """Return the earliest source time in it."""
-        return min(tick.source_at for tick in self.ticks)
+        return min(
+            [tick.source_at for tick in self.ticks] + [each.price.source_at for each in self.inputs]
+        )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return who said it: sources, or the feeds that are the inputs."""
+        return tuple(tick.source for tick in self.ticks) or tuple(i.feed for i in self.inputs)
 
     @property
     def known(self) -> int:
         """Return how many sources have ever spoken; a witness is none."""
         asked = sum(why is LeftOut.WITNESS for _, why in self.left_out)
-        return len(self.ticks) + len(self.left_out) - asked
+        return len(self.ticks) + len(self.inputs) + len(self.left_out) - asked
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What an input of a derived feed was, with its own evidence.
+
+    Attributes:
+        looks: back from there, one a span that the expression asks for.
+    """
+
+    feed: str
+    price: IndexPrice
+    looks: tuple[LookBack, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,11 @@ def chance_bps(
 
     The chance to touch in time is 2 · (1 − Φ(d / (σ √t))), d the logarithm of target over value.
     """
-    assert value > 0, "a value is positive"
     assert target > 0, "a target is positive"
+    if value == 0:
+        # A condition that does not hold says nothing about how near it is.
+        return Bps(BPS_WHOLE // 2)
+    assert value > 0, "a value is not negative"
     distance = _log_e9(max(value, target), min(value, target))
     # σ √t in 10^-9: volatility_bps / 10^4 · √(left / year), the root taken of a scaled square.
     deviation = isqrt(volatility_bps**2 * max(left_ms, 0) * _E9**2 // YEAR_MS) // BPS_WHOLE

@@ -38,6 +38,7 @@ class RoomCard:
         yes: what is staked on YES: the sealed pool once there is one, else what is on its way too.
         own_lamports: the person's own stakes; own_weighed likewise.
         value: the value that decided it; None unless a crossing did.
+        name: of what it is about: an expression, or the feed's own.
         meaning: what a value of the feed is, where its name does not say so.
     """
 
@@ -58,6 +59,7 @@ class RoomCard:
     own_lamports: Lamports
     own_weighed: int
     meaning: str = ""
+    name: str
 
     def side(self, side: Side) -> SidePool:
         """Return what lies on ``side``."""
@@ -218,6 +220,7 @@ async def _rooms(connection: Connection, user: int, ids: Sequence[int]) -> list[
             ),
             unit=row["unit"],
             meaning=row["meaning"],
+            name=row["name"],
             state=State(row["state"]),
             outcome=Outcome(row["outcome"]) if row["outcome"] else None,
             void_reason=VoidReason(row["void_reason"]) if row["void_reason"] else None,

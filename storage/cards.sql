@@ -11,7 +11,7 @@ SELECT r.id, r.creator, r.feed, r.scale, r.comparator, r.move_bps, r.target, r.o
        r.host_fee_bps, r.stake_lamports_min, r.stake_lamports_max, r.seats, r.volatility_bps,
        r.guards, r.held_ms, r.is_live, r.pool_lamports_max, r.state, coalesce(e.outcome, r.outcome) AS outcome,
        coalesce(e.void_reason, r.void_reason) AS void_reason, r.sealed_at, r.sealed_slot,
-       f.unit, f.meaning, a.address AS vault, e.evidence_hash, c.value,
+       f.unit, f.meaning, coalesce(f.expression, f.name) AS name, a.address AS vault, e.evidence_hash, c.value,
        coalesce(r.sealed_yes, p.yes) AS yes, coalesce(r.sealed_no, p.no) AS no,
        p.yes_weighed::text, p.no_weighed::text, p.bettors,
        p.own_side, p.own_lamports, p.own_weighed::text
@@ -54,7 +54,7 @@ WHERE user_id = $1 AND state IN ('ASKED', 'WAITING') AND cancel_asked_at IS NULL
 ORDER BY id;
 
 -- bets(person, only won, offset, limit) -> bets with what came back, newest first
-SELECT r.id AS room, r.feed, f.unit, r.scale, r.comparator, r.move_bps, r.target, r.state,
+SELECT r.id AS room, coalesce(f.expression, r.feed) AS feed, f.unit, r.scale, r.comparator, r.move_bps, r.target, r.state,
        coalesce(e.outcome, r.outcome) AS outcome, r.deadline_at, b.side,
        s.staked, p.paid, p.signature
 FROM bets b

@@ -121,4 +121,6 @@ def feed_of(row: "asyncpg.Record") -> Feed:
         liquidity=row["liquidity"],
         meaning=row["meaning"],
         offered=row["offered"],
+        expression=row["expression"],
+        inputs=row["inputs"],
     )

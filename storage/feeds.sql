@@ -23,17 +23,17 @@ RETURNING guards;
 
 -- all() -> feeds
 SELECT name, unit, scale, symbols, volatility_bps, guards, price, supply, liquidity, meaning,
-       offered
+       offered, expression, inputs
 FROM feeds ORDER BY name;
 
 -- offered() -> the feeds that rooms are made on
 SELECT name, unit, scale, symbols, volatility_bps, guards, price, supply, liquidity, meaning,
-       offered
+       offered, expression, inputs
 FROM feeds WHERE offered ORDER BY name;
 
 -- named(names) -> feeds
 SELECT name, unit, scale, symbols, volatility_bps, guards, price, supply, liquidity, meaning,
-       offered
+       offered, expression, inputs
 FROM feeds WHERE name = ANY ($1::text[]);
 
 -- wanted() -> what must be heard now

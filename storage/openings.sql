@@ -1,6 +1,7 @@
 -- claim(limit) -> requests that nobody has looked at, with their feeds
 SELECT q.id, q.creator, q.request, f.name, f.unit, f.scale, f.symbols, f.volatility_bps, f.guards,
-       f.price, f.supply, f.liquidity, f.meaning, f.offered, now_ms() AS now
+       f.price, f.supply, f.liquidity, f.meaning, f.offered, f.expression, f.inputs,
+       now_ms() AS now
 FROM room_requests q
 JOIN feeds f ON f.name = q.feed
 WHERE q.done_at IS NULL AND q.room_id IS NULL

@@ -128,7 +128,7 @@ def _told(each: Price | Silent, scale: int) -> ToldPrice | ToldSilence:
         price=text_from_whole(each.value, scale),
         value=str(each.value),
         scale=scale,
-        sources=[source for source, *_ in each.ticks],
+        sources=each.sources,
         known=each.known,
     )
 

@@ -188,7 +188,7 @@ def _room(asked: Asked, price: LivePrice | None, side: Lamports | None, money: M
         id=money.new_room_id(),
         now=asked.now,
         # Only a fixed value looks at it: a move starts from the first price of its watch.
-        price_now=price_now or Value(1),
+        price_now=Value(1) if price_now is None else price_now,
         scale=feed.scale,
         volatility_bps=feed.volatility_bps,
         guards=feed.guards,

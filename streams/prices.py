@@ -12,7 +12,7 @@ Why       locks and outcomes of one message are written together: nothing that t
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -21,9 +21,11 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from rooms.derived_log import DerivedLog, derivation_of, log_of
 from rooms.feed import Feed
 from rooms.feed_log import (
     Decided,
+    Effect,
     FeedLog,
     Locked,
     Memory,
@@ -33,10 +35,11 @@ from rooms.feed_log import (
     WatchStarted,
 )
 from rooms.index_price import IndexPrice, Reason, Silence
+from rooms.look_back import step_ms_of
 from rooms.refusal import Impossible, must
 from rooms.tick import Tick
 from rooms.units import UnixMs, Value
-from storage import decisions, feed_seconds, feeds, open_rooms
+from storage import decisions, derivations, feed_seconds, feeds, open_rooms
 from storage.again import again
 from storage.connections import Connections, transaction
 from storage.feed_seconds import Stored
@@ -45,6 +48,7 @@ from storage.open_rooms import OverdueRoom
 from storage.set_aside import set_aside
 from streams import messages
 from streams.app import App, attach
+from streams.giving import Giver
 from streams.log_ends import LogEnds
 from streams.topics import PRICES, TICKS, partition_of
 
@@ -57,6 +61,7 @@ QUIET_MS: Final = 5_000
 ENDED_MS: Final = 60_000
 """A log that ended so long ago decides nothing any more."""
 
+GIVE_EVERY_S: Final = 1.0
 SWEEP_EVERY_S: Final = 5.0
 LIVE_PAUSE_S: Final = 0.05
 LIVE_PAUSE_AFTER_TROUBLE_S: Final = 1.0
@@ -104,6 +109,8 @@ class _Follower:
         appended_at: the broker's time of its last message.
         now: the index price or the silence that holds.
         answers: of the broker, for prices that were sent since the last second was stored.
+        second: which second its newest row is of.
+        giver: gives to derived feeds; None of a feed that is one.
     """
 
     feed: Feed
@@ -115,6 +122,8 @@ class _Follower:
     now: IndexPrice | Silence | None
     appended_at: int = 0
     answers: list["asyncio.Future[Any]"] = field(default_factory=list)
+    second: int = _NEVER
+    giver: Giver | None = None
 
     def begin_anew(self) -> None:
         """Forget all positions: they are of another log."""
@@ -129,7 +138,7 @@ class _Follower:
                 return None
             case IndexPrice():
                 value, silence = self.now.value, None
-                agreeing, known = len(self.now.ticks), self.now.known
+                agreeing, known = len(self.now.sources), self.now.known
             case Silence():
                 value, silence = None, self.now.reason
                 agreeing, known = self.now.agreeing, self.now.known
@@ -203,6 +212,7 @@ class Pricing:
             beside = [
                 tasks.create_task(self._keep_live()),
                 tasks.create_task(self._void_where_logs_ended()),
+                tasks.create_task(self._keep_giving()),
             ]
             async for event in stream.noack().events():
                 await self._hear(event, tasks)
@@ -289,8 +299,7 @@ class Pricing:
         ticks: Sequence[Tick],
     ) -> None:
         if offset <= follower.handled:
-            later = isinstance(heard, messages.Ticks) and heard.at > follower.log.at
-            if not later:
+            if not _is_later(follower.log, heard):
                 return
             log.warning("log_began_anew", feed=follower.feed.name, offset=offset)
             follower.begin_anew()
@@ -300,20 +309,36 @@ class Pricing:
             case messages.Stopped():
                 follower.log.stop(int(heard.room))
             case messages.Ticks():
-                await self._pass(place, follower, offset, UnixMs(heard.at), ticks)
+                must(not isinstance(follower.log, DerivedLog), "a derived feed hears its inputs")
+                at = UnixMs(heard.at)
+                await self._pass(place, follower, offset, at, follower.log.hear(at, ticks))
+            case messages.Inputs():
+                effects = given(follower.log, heard)
+                await self._pass(place, follower, offset, None, effects)
         follower.handled, follower.appended_at = offset, appended_at
 
     async def _pass(
-        self, place: _Partition, follower: _Follower, offset: int, at: UnixMs, ticks: Sequence[Tick]
+        self,
+        place: _Partition,
+        follower: _Follower,
+        offset: int,
+        at: UnixMs | None,
+        effects: Iterable[Effect],
     ) -> None:
+        """Handle what follows from a message of this time, or of the log's own."""
+        giver = follower.giver
         told: list[IndexPrice | Silence] = []
         writes: list[Write] = []
-        for effect in follower.log.hear(at, ticks):
+        for effect in effects:
             match effect:
                 case Told():
                     follower.now = effect.price
                     told.append(effect.price)
+                    if giver is not None:
+                        giver.note(effect.price)
                 case SecondClosed():
+                    if giver is not None:
+                        giver.close(effect)
                     await self._store(place, follower, effect)
                 case WatchStarted() if effect.price is not None:
                     await self._write(writes)
@@ -328,6 +353,11 @@ class Pricing:
                 await self._write(writes)
                 self._deps.note_progress()
         await self._write(writes)
+        if at is None:
+            at = follower.log.at
+        if giver is not None:
+            for message in giver.messages(offset, follower.log.at):
+                await self._send(follower, TICKS, message.feed, message)
         if told and not (offset <= follower.told and at <= follower.told_at):
             await self._tell(follower, offset, at, told)
         self._mark_changed(follower)
@@ -345,11 +375,7 @@ class Pricing:
     ) -> None:
         feed = follower.feed
         message = messages.prices(feed.name, feed.scale, offset, at, told)
-        async with asyncio.timeout(SEND_LIMIT_S):
-            answer = await self._deps.producer.send(
-                PRICES, messages.write(message), key=feed.name.encode()
-            )
-        follower.answers.append(answer)
+        answer = await self._send(follower, PRICES, feed.name, message)
 
         def answered(answer: "asyncio.Future[Any]") -> None:
             if not answer.cancelled() and answer.exception() is None and offset > follower.told:
@@ -358,15 +384,26 @@ class Pricing:
 
         answer.add_done_callback(answered)
 
+    async def _send(
+        self, follower: _Follower, topic: str, key: str, message: messages.Message
+    ) -> "asyncio.Future[Any]":
+        """Send; what it follows from is acknowledged when the broker has answered."""
+        async with asyncio.timeout(SEND_LIMIT_S):
+            answer: asyncio.Future[Any] = await self._deps.producer.send(
+                topic, messages.write(message), key=key.encode()
+            )
+        follower.answers.append(answer)
+        return answer
+
     async def _store(self, place: _Partition, follower: _Follower, second: SecondClosed) -> None:
         """Store a second and acknowledge what it covers, once its prices have been answered."""
-        if follower.handled == follower.stored:
+        if follower.handled == follower.stored and second.second_at <= follower.second:
             return  # Its row is there: the log was taken up just after it.
         answers, follower.answers = follower.answers, []
         async with asyncio.timeout(SEND_LIMIT_S):
             await asyncio.gather(*answers)
         await again(partial(self._store_row, follower, second))
-        follower.stored = follower.handled
+        follower.stored, follower.second = follower.handled, second.second_at
         place.acknowledge()
 
     async def _store_row(self, follower: _Follower, second: SecondClosed) -> None:
@@ -455,15 +492,46 @@ class Pricing:
                 if partition_of(name, self._deps.partitions) == number
             }
             left = await feed_seconds.newest(connection, found)
+            uses = _uses(await derivations.wanted(connection))
         told = await self._deps.live.prices_of(found)
         end = await self._end(number)
-        followers = {
-            name: _taken_up(feed, left.get(name), told.get(name), end)
-            for name, feed in found.items()
-        }
-        for follower in followers.values():
+        followers: dict[str, _Follower] = {}
+        for name, feed in found.items():
+            try:
+                followers[name] = _taken_up(feed, left.get(name), told.get(name), end)
+            except Impossible as reason:
+                log.error("feed_unreadable", feed=name, why=str(reason))
+        for name, follower in followers.items():
             await self._open_rooms(follower)
+            await self._give(follower, uses.get(name, {}))
         return followers
+
+    async def _give(self, follower: _Follower, spans: Mapping[str, tuple[int, ...]]) -> None:
+        """Let a follower give to these derived feeds, and read the past that they look back at."""
+        giver = follower.giver
+        if giver is None:
+            return
+        giver.want(spans)
+        for span in giver.unread:
+            step_ms = step_ms_of(span)
+            since = UnixMs(follower.log.at - span - 2 * step_ms)
+            async with self._deps.connections.acquire() as connection:
+                giver.read(
+                    span, await derivations.steps(connection, follower.feed.name, step_ms, since)
+                )
+
+    async def _keep_giving(self) -> None:
+        """Learn which derived feeds are wanted."""
+        while True:
+            await asyncio.sleep(GIVE_EVERY_S)
+            uses = await again(self._wanted)
+            for place in list(self._partitions.values()):
+                for name, follower in list(place.followers.items()):
+                    await again(partial(self._give, follower, uses.get(name, {})))
+
+    async def _wanted(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        async with self._deps.connections.acquire() as connection:
+            return _uses(await derivations.wanted(connection))
 
     async def _open_rooms(self, follower: _Follower) -> None:
         """Let a follower follow its rooms; others of this process do their work in between."""
@@ -588,19 +656,60 @@ def read_message(
     if isinstance(heard, messages.Opened):
         room = heard.room
         must(room.move_bps is not None or room.target, "a room has a move or a fixed value")
-    if not isinstance(heard, messages.Ticks):
+    if not isinstance(heard, messages.Ticks | messages.Inputs):
         return feed, heard, ()
     must(heard.feed == feed, "a message lies in the log of its feed")
     must(
         heard.at <= appended_at + AHEAD_MS_MAX,
         f"its time is {heard.at - appended_at} ms ahead of the broker's",
     )
+    if isinstance(heard, messages.Inputs):
+        must(all(at <= heard.at for at, *_ in heard.words), "a word is of a time that was read")
+        return feed, heard, ()
     ticks = heard.told()
     must(
         all(tick.at <= heard.at for tick in ticks),
         "a tick is received before the message that carries it",
     )
     return feed, heard, ticks
+
+
+def given(log: FeedLog, heard: messages.Inputs) -> Iterator[Effect]:
+    """Apply what an input gave to a derived feed's log.
+
+    Raises:
+        Impossible: when it is the log of a plain feed, or of one that is made of others.
+    """
+    told = heard.told()
+    if not isinstance(log, DerivedLog):
+        raise Impossible("a plain feed has no inputs")
+    must(told.feed in log.feeds, "it is not made of this feed")
+    return log.hear_given(told)
+
+
+def _is_later(log: FeedLog, heard: messages.Heard) -> bool:
+    """Say whether a message tells of a time that the log does not know yet."""
+    match heard:
+        case messages.Ticks():
+            return heard.at > log.at
+        case messages.Inputs():
+            return isinstance(log, DerivedLog) and log.is_later(heard.told())
+        case _:
+            return False
+
+
+def _uses(wanted: Mapping[str, Feed]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Return for every input the derived feeds that use it, with the spans they look back over."""
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, feed in wanted.items():
+        try:
+            spans = derivation_of(feed).spans
+        except Impossible as reason:
+            log.error("derivation_unreadable", feed=name, why=str(reason))
+            continue
+        for each, over in spans.items():
+            found.setdefault(each, {})[name] = over
+    return found
 
 
 def _taken_up(
@@ -610,14 +719,17 @@ def _taken_up(
     end: int | None,
 ) -> _Follower:
     memory: Memory | None = left.memory if left else None
+    now = (memory.silence or memory.price) if memory else None
     follower = _Follower(
         feed=feed,
-        log=FeedLog(feed.guards, memory=memory),
+        log=log_of(feed, memory=memory),
         handled=left.log_position if left else _NEVER,
         stored=left.log_position if left else _NEVER,
         told=live.position if live else _NEVER,
         told_at=live.told_at if live else UnixMs(0),
-        now=(memory.silence or memory.price) if memory else None,
+        now=now,
+        second=memory.at // 1000 * 1000 if memory else _NEVER,
+        giver=None if feed.expression is not None else Giver(feed.name, now),
     )
     if end is not None and max(follower.stored, follower.told) >= end:
         log.warning("log_began_anew", feed=feed.name, end=end, stored=follower.stored)

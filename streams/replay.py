@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
+from rooms.derived_log import log_of
 from rooms.feed import Feed
 from rooms.feed_log import (
     Decided,
-    FeedLog,
     Locked,
     Memory,
     OpenRoom,
@@ -30,7 +30,7 @@ from rooms.recording import Line, Segment, follows
 from rooms.refusal import Impossible, must
 from rooms.units import UnixMs
 from streams import messages
-from streams.prices import read_message
+from streams.prices import given, read_message
 
 SECOND: Final = ("second_at", "low", "high", "last", "changes", "silence")
 """What is stored of a second beside its memory."""
@@ -124,7 +124,7 @@ class Replay:
         """Begin where ``first`` begins, with what the worker remembered there."""
         self._feed = msgspec.convert(first.rule, Feed)
         memory = msgspec.convert(first.memory, Memory) if first.memory is not None else None
-        self._log = FeedLog(self._feed.guards, memory=memory, rooms=rooms)
+        self._log = log_of(self._feed, memory=memory, rooms=rooms)
         self._before: Segment | None = None
         self._decided: set[int] = set()
         self._position = first.first_offset - 1 if first.after is None else first.after
@@ -172,7 +172,11 @@ class Replay:
         outcomes: list[Outcome] = []
         told: list[IndexPrice | Silence] = []
         at = UnixMs(heard.at)
-        for effect in self._log.hear(at, ticks):
+        if isinstance(heard, messages.Inputs):
+            effects = given(self._log, heard)
+        else:
+            effects = self._log.hear(at, ticks)
+        for effect in effects:
             match effect:
                 case Told():
                     told.append(effect.price)
@@ -184,6 +188,8 @@ class Replay:
                     if isinstance(effect, Decided):
                         self._decided.add(effect.room)
                     outcomes.append(OfRoom(effect))
+        if isinstance(heard, messages.Inputs):
+            at = self._log.at
         if told:
             message = messages.prices(name, self._feed.scale, line.offset, at, told)
             outcomes.append(Prices(at, line.offset, messages.write(message)))

@@ -10,6 +10,8 @@ from html import escape
 from bot.conversation import Draft
 from bot.phrases import words
 from bot.phrases.room import price
+from rooms.derived import CONDITION
+from rooms.expression.reading import Misread
 from rooms.feed import Feed
 from rooms.room import Comparator, Room, RoomLimits
 from rooms.units import Bps, UnixMs, Value
@@ -22,7 +24,18 @@ def ask_feed(feeds: Mapping[str, Feed]) -> str:
     """Ask which price the room is about."""
     if not feeds:
         return "<b>New room</b>\n\nThere is no feed to make a room on yet. Try again later."
-    return "<b>New room</b> · 1 of 4\n\nWhich price is it about?"
+    return (
+        "<b>New room</b> · 1 of 4\n\nWhich price is it about?\n"
+        "You can also type a ratio or a condition, such as\n"
+        "<code>price(SOL) / price(ETH)</code> or\n"
+        "<code>change(SOL, 1h) &gt;= 5% and price(BTC) &gt; 90000</code>."
+    )
+
+
+def misread(misread: Misread) -> str:
+    """Show where an expression stops to mean something."""
+    shown = f"<pre>{escape(misread.pointed())}</pre>\n" if misread.text else ""
+    return f"{shown}⚠️ {escape(misread.sentence)}"
 
 
 def ask_target(draft: Draft, feed: Feed, live: LivePrice | None, now: UnixMs) -> str:
@@ -99,7 +112,7 @@ def review(
         weights: for a fixed value, what a stake on YES and one on NO weigh now.
         long_shot: whether the chance is so small or great that it needs a confirmation.
     """
-    wanted = words.title(room, feed.unit)
+    wanted = words.title(room, feed.unit, feed.expression or feed.name)
     parts = [
         f"<b>Your room</b>\n\n<b>{wanted}</b>",
         f"Bets lock {words.length(room.lock_at - room.opened_at)} after opening\n"
@@ -107,8 +120,14 @@ def review(
         f"Ends {words.length(room.deadline_at - room.opened_at)} after opening\n"
         f"Stakes {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}\n"
         f"Fees {words.fees(room)}; the host's part is yours",
-        f"A driftless market would say YES in about {words.percent(chance)} of cases.",
     ]
+    if feed.unit == CONDITION:
+        parts.append(
+            "Condition: nobody reckons how likely it is, so late bets count as much as early ones. "
+            "Coming true before the watch starts, it gives every stake back."
+        )
+        return "\n\n".join(parts)
+    parts.append(f"A driftless market would say YES in about {words.percent(chance)} of cases.")
     if before_watch is not None and weights is not None:
         parts.append(
             f"Fixed value: late bets earn less. A stake weighs "
@@ -135,10 +154,10 @@ def room_asked() -> str:
 
 def chosen(draft: Draft, feed: Feed) -> str:
     """Show what has been chosen so far."""
-    parts = [escape(feed.name)]
+    parts = [escape(feed.expression or feed.name)]
     if draft.move_bps is not None:
         parts.append(_signed(draft.move_bps))
-    if draft.fixed_value is not None:
+    if draft.fixed_value is not None and feed.unit != CONDITION:
         parts.append(words.value(draft.fixed_value, feed.scale, feed.unit))
     if draft.lock_in_ms is not None:
         parts.append(f"locks after {words.length(draft.lock_in_ms)}")

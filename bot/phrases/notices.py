@@ -216,7 +216,7 @@ _OF_ROOM: dict[str, Phrase] = {
 
 
 def _room(card: RoomCard) -> str:
-    return f"{words.title(card.room, card.unit)} · room {words.code(card.room.id)}"
+    return f"{words.title_of(card)} · room {words.code(card.room.id)}"
 
 
 def _sol(facts: Facts) -> str:

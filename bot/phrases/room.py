@@ -9,6 +9,7 @@ from html import escape
 
 from bot.estimates import Estimate, estimate, own_payout, weight_now
 from bot.phrases import words
+from rooms.derived import CONDITION
 from rooms.room import Outcome, Room, Side, State, VoidReason
 from rooms.units import BPS_WHOLE, Bps, Lamports, UnixMs, Value
 from storage.cards import RoomCard
@@ -27,12 +28,19 @@ VOID_WORDS = {
     VoidReason.SOURCES_SCATTERED: "the sources lay too far apart for too long",
     VoidReason.TOUCH_MISSED: "a touch of the target was missed, and nobody is to lose by that",
     VoidReason.FORGOTTEN: "its rule was lost with a database, and every stake was found on chain",
+    VoidReason.SOURCES_SCATTERED: "the sources lay too far apart for anyone to know the price",
+    VoidReason.TOUCH_MISSED: "a touch was found in the stored prices that was not seen in time",
 }
 
 
-def rule(room: Room, unit: str) -> str:
+def rule(room: Room, unit: str, name: str) -> str:
     """Write the rule that decides a room, as one sentence."""
-    feed = escape(room.feed)
+    feed = escape(name)
+    if unit == CONDITION:
+        return (
+            f"<b>YES</b> if <code>{feed}</code> comes true during the watch, by the deadline. "
+            "Otherwise <b>NO</b>."
+        )
     if room.move_bps is not None:
         step = words.move(room.comparator, room.move_bps)
         said = f"<b>YES</b> if {feed} touches {step} from the first price of the watch"
@@ -73,7 +81,9 @@ def rooms_list(
         room, pool = card.room, card.yes.lamports + card.no.lamports
         live = prices.get(room.feed)
         current = live.value_at(now) if live else None
-        shown = words.value(current, room.scale, card.unit) if current else "no price now"
+        shown = "no price now"
+        if current is not None:
+            shown = words.value(current, room.scale, card.unit)
         clock = (
             f"locks {words.until(room.lock_at, now)}"
             if now < room.lock_at and card.state is State.OPEN
@@ -81,7 +91,7 @@ def rooms_list(
         )
         mine = f" · you: {card.own_side}" if card.own_side else ""
         parts.append(
-            f"<b>{nth}. {words.title(room, card.unit)}</b>\n"
+            f"<b>{nth}. {words.title_of(card)}</b>\n"
             f"{words.life(card.state, card.outcome, room, now)} · {clock} · now {shown}\n"
             f"Pool {words.about(pool)} SOL · "
             f"YES {words.odds(card.yes.lamports, pool)} · NO {words.odds(card.no.lamports, pool)}"
@@ -95,9 +105,9 @@ def room_card(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
     room = card.room
     parts = [
         f"{words.life(card.state, card.outcome, room, now)}\n"
-        f"<b>{words.title(room, card.unit)}</b> · room {words.code(room.id)}",
-        rule(room, card.unit),
-        meaning(room.feed, card.meaning),
+        f"<b>{words.title_of(card)}</b> · room {words.code(room.id)}",
+        rule(room, card.unit, card.name),
+        meaning(card.name, card.meaning),
         "\n".join(_facts(card, live, now)),
         _pool(card, live, now),
     ]
@@ -113,8 +123,8 @@ def pick_stake(card: RoomCard, side: Side, available: Lamports, now: UnixMs) -> 
     """Ask how much to stake."""
     room = card.room
     return (
-        f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title(room, card.unit)}</b>\n"
-        f"{rule(room, card.unit)}\n\n"
+        f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title_of(card)}</b>\n"
+        f"{rule(room, card.unit, card.name)}\n\n"
         f"How much? You have {words.sol(available)}.\n"
         f"Here {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)} "
         f"a person · locks {words.until(room.lock_at, now)}"
@@ -124,7 +134,7 @@ def pick_stake(card: RoomCard, side: Side, available: Lamports, now: UnixMs) -> 
 def type_stake(card: RoomCard, side: Side) -> str:
     """Ask for an amount to be typed."""
     return (
-        f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title(card.room, card.unit)}</b>\n\n"
+        f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title_of(card)}</b>\n\n"
         "Type the amount in SOL, such as <code>0.25</code>."
     )
 
@@ -139,7 +149,7 @@ def review_bet(
         "<b>Your bet</b>",
         "",
         f"{words.SIDE_SIGN[side]} <b>{side} · {words.sol(lamports)}</b>{adding}",
-        f"{words.title(room, card.unit)} · room {words.code(room.id)}",
+        f"{words.title_of(card)} · room {words.code(room.id)}",
         f"Locks {words.until(room.lock_at, now)} · ends {words.moment(room.deadline_at, now)}",
         "",
         _quote(side, lamports, quote),
@@ -153,7 +163,7 @@ def review_bet(
 def bet_asked(card: RoomCard, side: Side, lamports: Lamports) -> str:
     """Say that a bet is on its way."""
     return (
-        f"⏳ <b>{side} · {words.sol(lamports)}</b> on {words.title(card.room, card.unit)}\n"
+        f"⏳ <b>{side} · {words.sol(lamports)}</b> on {words.title_of(card)}\n"
         f"Room {words.code(card.room.id)}: taking your bet. You will hear in a moment."
     )
 
@@ -244,6 +254,11 @@ def _note(card: RoomCard, now: UnixMs) -> str:
     if card.state is State.OPEN and now < room.lock_at:
         if room.is_move:
             return "The target is fixed when the watch starts, so nobody can bet knowing it."
+        if card.unit == CONDITION:
+            return (
+                "Condition: nobody reckons how likely it is, so late bets count as much as early "
+                "ones. Coming true before the watch starts, it gives every stake back."
+            )
         return (
             "Fixed value: late bets earn less, because the losing pool is shared by stake × "
             "weight. Reached before the watch starts, it gives every stake back."

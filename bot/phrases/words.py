@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from html import escape
 
 from rooms.decimal_text import text_from_whole
+from rooms.derived import CONDITION
 from rooms.room import Comparator, Outcome, Room, Side, State, room_code
 from rooms.units import BPS_WHOLE, Bps, Lamports, Signature, UnixMs, Value
+from storage.cards import RoomCard
 
 ESTIMATE_DECIMALS = 4
 DAY_MS = 86_400_000
@@ -39,11 +41,13 @@ def column(lamports: int) -> str:
 
 def value(whole: Value | int, scale: int, unit: str) -> str:
     """Write a value of a feed: grouped, with at least two decimals if it has any scale."""
+    if unit == CONDITION:
+        return "true" if whole else "not true"
     digits, _, places = text_from_whole(whole, scale).partition(".")
     text = f"{int(digits):,}"
     if scale:
         text += f".{places.ljust(min(2, scale), '0')}"
-    return f"${text}" if unit == "USD" else f"{text} {escape(unit)}"
+    return f"${text}" if unit == "USD" else f"{text} {escape(unit)}".strip()
 
 
 def percent(bps: int) -> str:
@@ -120,10 +124,17 @@ def aim(
     return f"{'≥' if comparator is Comparator.UP else '≤'} {value(target, scale, unit)}"
 
 
-def title(room: Room, unit: str) -> str:
-    """Write a room in one short line."""
+def title(room: Room, unit: str, name: str) -> str:
+    """Write a room in one short line; what it is about goes by ``name``."""
+    if unit == CONDITION:
+        return escape(name)
     wanted = aim(room.comparator, room.move_bps, room.target, room.scale, unit)
-    return f"{escape(room.feed)} {wanted}"
+    return f"{escape(name)} {wanted}"
+
+
+def title_of(card: RoomCard) -> str:
+    """Write the room of a card in one short line."""
+    return title(card.room, card.unit, card.name)
 
 
 def life(state: State, outcome: Outcome | None, room: Room, now: UnixMs) -> str:

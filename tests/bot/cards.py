@@ -52,6 +52,7 @@ def card(room: Room = ROOM, *, yes: int = 0, no: int = 0, **changes: Any) -> Roo
     plain = RoomCard(
         room=room,
         unit="USD",
+        name=room.feed,
         state=State.OPEN,
         outcome=None,
         void_reason=None,

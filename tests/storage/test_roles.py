@@ -26,6 +26,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "bets": ALL,
         "crossings": ALL,
         "decisions": ALL,
+        "derivations": frozenset({"wanted", "steps"}),
         "feed_seconds": ALL,
         "feeds": frozenset({"all", "named"}),
         "flags": frozenset({"is_open", "known"}),
@@ -64,6 +65,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "buttons": ALL,
         "cards": ALL,
         "conversations": ALL,
+        "derivations": frozenset({"define"}),
         "events": ALL,
         "feeds": frozenset({"all", "named", "offered", "draft"}),
         "intents": ALL,
@@ -101,7 +103,8 @@ NOUNS: Final = sorted(
 ROLES: Final = sorted(DOES)
 WRITES: Final = re.compile(
     r"\b(INSERT INTO|UPDATE \w|DELETE FROM|post_entries|make_accounts|lock_accounts|wake_up"
-    r"|plan_\w+|report_breach|begin_epoch|begin_restore|restore_\w+|post_\w+|undo_deposit)\b"
+    r"|plan_\w+|report_breach|define_expression|begin_epoch|begin_restore|restore_\w+"
+    r"|post_\w+|undo_deposit)\b"
 )
 
 
