@@ -62,8 +62,8 @@ DECIDED: Final = """
 """
 
 
-async def found(connections: Connections) -> None:
-    """Write what every stage takes for granted: open flags, a treasury, a feed."""
+async def found(connections: Connections, *, treasury: bool = True) -> None:
+    """Write what every stage takes for granted: open flags, a feed, a treasury unless told."""
     async with transaction(connections) as connection:
         for flag in Flag:
             await change(connection, flag, open=True, reason="benchmark")
@@ -72,9 +72,11 @@ async def found(connections: Connections) -> None:
             " VALUES ($1, 'USD', 8, '{}', 9000, '{}')",
             FEED,
         )
-        await connection.execute(
-            "INSERT INTO addresses (address, kind) VALUES (rpad('Treasury', 44, 'x'), 'treasury')"
-        )
+        if treasury:
+            await connection.execute(
+                "INSERT INTO addresses (address, kind)"
+                " VALUES (rpad('Treasury', 44, 'x'), 'treasury')"
+            )
 
 
 async def people(connections: Connections, count: int, lamports: int) -> None:
@@ -111,9 +113,9 @@ async def decided_room(connections: Connections, bets: int) -> None:
     await connections.execute("VACUUM (ANALYZE)")
 
 
-async def seal(connection: Connection, room: int) -> None:
-    """Decide a room for YES and seal what has landed in it."""
-    pool = await connection.fetchval(DECIDED, room)
+async def seal(connection: Connection, room: int) -> int:
+    """Decide a room for YES, seal what has landed in it, and return its pool."""
+    pool: int = await connection.fetchval(DECIDED, room)
     vault = await connection.fetchval("SELECT address FROM addresses WHERE room_id = $1", room)
     entry = Entry(
         f"landed:{room}",
@@ -123,3 +125,4 @@ async def seal(connection: Connection, room: int) -> None:
         ),
     )
     await accounts.post(connection, [entry])
+    return pool

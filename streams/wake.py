@@ -33,21 +33,27 @@ class WakeUps(Protocol):
         """Return the messages one after another."""
 
 
-def wake_agent(claims: Sequence[Claim]) -> Callable[[Any], Awaitable[None]]:
-    """Return an agent that drains ``claims`` whenever it is woken."""
+def wake_agent(
+    claims: Sequence[Claim], note_progress: Callable[[], None] = lambda: None
+) -> Callable[[Any], Awaitable[None]]:
+    """Return an agent that drains ``claims`` whenever it is woken.
+
+    It takes no other wake-up meanwhile, so each claim is told by ``note_progress``.
+    """
 
     async def agent(stream: WakeUps) -> None:
         async for wake_up in stream.noack().events():
             wake_up.ack()
-            await drain(claims)
+            await drain(claims, note_progress)
 
     return agent
 
 
-async def drain(claims: Sequence[Claim]) -> int:
+async def drain(claims: Sequence[Claim], note_progress: Callable[[], None] = lambda: None) -> int:
     """Claim until nothing is left, one claim after another; return how many rows were done."""
     done = 0
     for claim in claims:
         while count := await again(claim):
             done += count
+            note_progress()
     return done

@@ -61,7 +61,7 @@ async def run(settings: Settings) -> None:
         )
         claims = money_claims(money)
         for topic, each in claims.items():
-            attach(app, topic, wake_agent(each), name=topic)
+            attach(app, topic, wake_agent(each, places.note_progress), name=topic)
         await run_app(
             app,
             [
