@@ -11,22 +11,48 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import betting, settling, takeover, ticks
+from benchmarks import (
+    betting,
+    crossing_latency,
+    growth,
+    network_fee,
+    open_rooms,
+    settling,
+    start,
+    takeover,
+    telegram_update,
+    ticks,
+)
 from benchmarks.alone import Measure, Options
 from benchmarks.figure import Figure, show, write
 from benchmarks.stand import BROKERS, Broker, stand
 from cli.logs import set_up_logs
 from sandbox.kafka import missing
 
-ON_A_BROKER: Final[dict[str, Measure]] = {"ticks": ticks.measure, "takeover": takeover.measure}
-WITHOUT: Final[dict[str, Measure]] = {"settling": settling.measure, "betting": betting.measure}
+ON_A_BROKER: Final[dict[str, Measure]] = {
+    "crossing_latency": crossing_latency.measure,
+    "ticks": ticks.measure,
+    "takeover": takeover.measure,
+}
+WITHOUT: Final[dict[str, Measure]] = {
+    "open_rooms": open_rooms.measure,
+    "settling": settling.measure,
+    "betting": betting.measure,
+    "network_fee": network_fee.measure,
+    "telegram_update": telegram_update.measure,
+    "start": start.measure,
+}
 FOLDER: Final = Path("benchmarks/measured")
 
 
 async def measure_all(
-    brokers: Sequence[Broker], only: Sequence[str], *, quick: bool
+    brokers: Sequence[Broker],
+    only: Sequence[str],
+    *,
+    quick: bool,
+    pictures: Path | None = None,
 ) -> list[Figure]:
-    """Answer the questions: those without a broker once, the others on each."""
+    """Answer the questions: those without a broker once, the others on each; draw what grows."""
     figures: list[Figure] = []
     for broker in brokers:
         asked = dict(ON_A_BROKER) | (WITHOUT if broker == brokers[0] else {})
@@ -36,6 +62,8 @@ async def measure_all(
                 if not only or name in only:
                     options.say(f"{name} ({broker})")
                     figures += await measure(running, options)
+            if broker == brokers[0] and (not only or "growth" in only) and pictures:
+                growth.draw(await growth.grow(running, options), pictures)
     return sorted(figures, key=lambda each: (each.number, each.on))
 
 
@@ -54,7 +82,7 @@ def main() -> None:
         options.say(f"not on Apache Kafka: {lacks}")
         brokers = [broker for broker in brokers if broker != "kafka"]
     only = [name for name in given.only.split(",") if name]
-    figures = asyncio.run(measure_all(brokers, only, quick=given.quick))
+    figures = asyncio.run(measure_all(brokers, only, quick=given.quick, pictures=given.folder))
     given.folder.mkdir(parents=True, exist_ok=True)
     write(figures, given.folder / "figures.json")
     show(figures)

@@ -91,8 +91,10 @@ class Paying:
         assert await claim_settlements(money) == 1, "the room is settled"
         await self._until_paid()
         fee: float = await self.connections.fetchval(
-            "SELECT sum(fee_lamports)::float8 / (SELECT count(*) FROM transfers"
-            " WHERE kind = 'payout' AND state = 'LANDED') FROM attempts"
+            "SELECT sum(fee_lamports)::float8 / $1::bigint FROM attempts a WHERE EXISTS"
+            " (SELECT FROM attempt_transfers l JOIN transfers t ON t.id = l.transfer_id"
+            "  WHERE l.attempt_id = a.id AND t.kind = 'payout')",
+            winners,
         )
         return fee
 

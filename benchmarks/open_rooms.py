@@ -3,8 +3,8 @@
 Run       python -m benchmarks.open_rooms [--quick]
 Out       P3: µs a tick with 1,000,000 open rooms beside 1,000; bytes a room; seconds until a worker
           that takes a feed over has read them all and can hear the first tick.
-Why       the product's own feed log, fed the same seeded ticks, in alternating rounds; the rooms are
-          read from PostgreSQL by the same statement as a worker reads them.
+Why       the product's own feed log, fed the same seeded ticks, in alternating rounds; the rooms
+          are read from PostgreSQL by the same statement as a worker reads them.
 """
 
 import gc
@@ -23,6 +23,7 @@ from benchmarks.stand import Stand
 from benchmarks.ticks import OPEN, feed
 from rooms.feed import Guards
 from rooms.feed_log import FeedLog
+from rooms.units import UnixMs
 from storage import feeds, open_rooms
 from storage.connections import open_connections
 
@@ -88,6 +89,8 @@ async def measure(stand: Stand, options: Options) -> Sequence[Figure]:
     options.say(f"open rooms: {many:,} ready in {took:.1f} s, {each:.0f} bytes a room")
     logs = {many: log_of(many, first_at), FEW: log_of(FEW, first_at)}
     found: dict[int, list[float]] = {many: [], FEW: []}
+    for log in logs.values():
+        list(log.hear(UnixMs(first_at), ()))  # The watches begin here, once.
     gc.collect()
     gc.freeze()
     for number in range(options.pick(ROUNDS, 2)):

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
-from rooms.event import PUBLIC, Event
+from rooms.event import PUBLIC, Event, Kind
+from rooms.units import Lamports, UnixMs
 from storage.connections import Connection
 from storage.sql import queries
 
@@ -57,6 +58,24 @@ async def tell(connection: Connection, events: Sequence[Event]) -> None:
         [msgspec.json.encode(payload_of(event)).decode() for event in events],
     )
     await connection.execute(SQL["notify"])
+
+
+async def tell_bettors(
+    connection: Connection,
+    room: int,
+    at: UnixMs,
+    bettors: Sequence[tuple[int, Lamports, Lamports | None]],
+) -> None:
+    """Tell everybody who had a bet in a divided room what became of it.
+
+    Args:
+        bettors: person, what was staked, and what will be paid: None for a bet that lost.
+    """
+    if bettors:
+        users, staked, paid = zip(*bettors, strict=True)
+        kinds = Kind.BET_WON.value, Kind.BET_LOST.value
+        await connection.execute(SQL["tell_bettors"], room, at, *kinds, users, staked, paid)
+        await connection.execute(SQL["notify"])
 
 
 async def wake(connection: Connection, topic: str) -> None:

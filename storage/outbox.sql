@@ -24,6 +24,19 @@ FROM asked a
 LEFT JOIN counted c ON c.id = a.room_id
 ORDER BY a.ordinal;
 
+-- tell_bettors(room, at, kind when paid, kind when not, users, staked, paid) -> nothing
+-- Such an event is one person's and has no number within its room, so the room's row stays as it is.
+INSERT INTO outbox (topic, key, payload)
+SELECT 'events', $1::bigint::text,
+       CASE WHEN t.paid IS NULL
+            THEN jsonb_build_object('kind', $4::text, 'at', $2::bigint, 'room', $1::bigint::text,
+                                    'user', t.user_id, 'staked', t.staked::text)
+            ELSE jsonb_build_object('kind', $3::text, 'at', $2::bigint, 'room', $1::bigint::text,
+                                    'user', t.user_id, 'staked', t.staked::text,
+                                    'lamports', t.paid::text)
+       END
+FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS t (user_id, staked, paid);
+
 -- wake(topic) -> nothing
 SELECT wake_up($1);
 

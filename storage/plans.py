@@ -21,16 +21,16 @@ async def plan_stakes(connection: Connection, stakes: Iterable[int]) -> None:
     """Plan the way of held stakes from their owners to the rooms' vaults."""
     wanted = list(stakes)
     if wanted:
-        planned = await connection.fetch(SQL["plan_stakes"], wanted)
-        must(len(planned) == len(wanted), "a held stake has a person's address and a vault")
+        planned = await connection.fetchval(SQL["plan_stakes"], wanted)
+        must(planned == len(wanted), "a held stake has a person's address and a vault")
 
 
 async def plan_refunds(connection: Connection, stakes: Iterable[int]) -> None:
     """Plan the way back of stakes that missed the cut, or whose room's settlement is a void."""
     wanted = list(stakes)
     if wanted:
-        planned = await connection.fetch(SQL["plan_refunds"], wanted)
-        must(len(planned) == len(wanted), "what goes back has landed and is not in a live pool")
+        planned = await connection.fetchval(SQL["plan_refunds"], wanted)
+        must(planned == len(wanted), "what goes back has landed and is not in a live pool")
 
 
 async def plan_payouts(
@@ -39,8 +39,8 @@ async def plan_payouts(
     """Plan what the winners of settled rooms get: room, user and lamports each."""
     if payouts:
         rooms, users, lamports = zip(*payouts, strict=True)
-        planned = await connection.fetch(SQL["plan_payouts"], rooms, users, lamports)
-        must(len(planned) == len(payouts), "a payout goes to a person who bet on the outcome")
+        planned = await connection.fetchval(SQL["plan_payouts"], rooms, users, lamports)
+        must(planned == len(payouts), "a payout goes to a person who bet on the outcome")
 
 
 async def plan_shares(connection: Connection, rooms: Iterable[int]) -> None:

@@ -1,14 +1,14 @@
 -- Plans: each derives a transfer's parties from the row that causes it; the schema holds them, so
 -- that nobody needs a right to write transfers.
 
--- plan_stakes(stakes) -> keys of the transfers that are new
-SELECT plan_stakes($1::bigint[]) AS key;
+-- plan_stakes(stakes) -> how many transfers are new
+SELECT count(*) FROM plan_stakes($1::bigint[]);
 
--- plan_refunds(stakes) -> keys of the transfers that are new
-SELECT plan_refunds($1::bigint[]) AS key;
+-- plan_refunds(stakes) -> how many transfers are new
+SELECT count(*) FROM plan_refunds($1::bigint[]);
 
--- plan_payouts(rooms, users, lamports) -> keys of the transfers that are new
-SELECT plan_payouts($1::bigint[], $2::bigint[], $3::bigint[]) AS key;
+-- plan_payouts(rooms, users, lamports) -> how many transfers are new
+SELECT count(*) FROM plan_payouts($1::bigint[], $2::bigint[], $3::bigint[]);
 
 -- plan_shares(rooms) -> keys of the transfers that are new
 SELECT plan_shares($1::bigint[]) AS key;

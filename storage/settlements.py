@@ -18,6 +18,7 @@ from storage.rooms import KeptRoom, kept
 from storage.sql import queries
 
 SQL: Final = queries("settlements")
+_SIDES: Final = {side.value: side for side in Side}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +56,12 @@ async def decided(connection: Connection, rooms: Sequence[KeptRoom]) -> list[Dec
     ids = [room.rule.id for room in rooms]
     stakes: dict[int, list[Stake]] = {room: [] for room in ids}
     addresses: dict[int, dict[int, Address]] = {room: {} for room in ids}
-    for row in await connection.fetch(SQL["stakes"], ids):
-        stakes[row["room"]].append(
-            Stake(
-                id=row["id"],
-                bet=row["bet"],
-                user=row["user"],
-                side=Side(row["side"]),
-                lamports=row["lamports"],
-                weight_bps=row["weight_bps"],
-                referrer=row["referrer"],
-            )
-        )
-        addresses[row["room"]][row["user"]] = Address(row["address"])
+    # By position, as there may be very many.
+    for room, stake, bet, user, side, lamports, weight, referrer, address in await connection.fetch(
+        SQL["stakes"], ids
+    ):
+        stakes[room].append(Stake(stake, bet, user, _SIDES[side], lamports, weight, referrer))
+        addresses[room][user] = address
     crossings = {
         row["room"]: {key: row[key] for key in ("at", "source_at", "value", "evidence")}
         for row in await connection.fetch(SQL["crossings"], ids)

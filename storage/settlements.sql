@@ -11,7 +11,7 @@ FOR NO KEY UPDATE OF r SKIP LOCKED
 LIMIT $1;
 
 -- stakes(rooms) -> the stakes that count
-SELECT s.id, s.bet_id AS bet, s.room_id AS room, s.user_id AS user, s.side, s.lamports,
+SELECT s.room_id AS room, s.id, s.bet_id AS bet, s.user_id AS user, s.side, s.lamports,
        s.weight_bps, u.referrer, a.address
 FROM stakes s
 JOIN users u ON u.id = s.user_id

@@ -93,9 +93,9 @@ async def _write(connection: Connection, divided: list[tuple[Decided, Divided]])
         return
     results = [each for _, each in divided]
     at = await settlements.insert(connection, results)
-    await outbox.tell(
-        connection, [event for decided, each in divided for event in _told(decided, each, at)]
-    )
+    await outbox.tell(connection, [_settled(each, at) for each in results])
+    for decided, each in divided:
+        await outbox.tell_bettors(connection, each.room, at, _bettors(decided, each))
     await accounts.post(
         connection,
         [
@@ -123,32 +123,29 @@ async def _write(connection: Connection, divided: list[tuple[Decided, Divided]])
                  pool=each.settlement.pool)  # fmt: skip
 
 
-def _told(decided: Decided, divided: Divided, at: UnixMs) -> list[Event]:
-    room, settlement = divided.room, divided.settlement
+def _settled(divided: Divided, at: UnixMs) -> Event:
+    settlement = divided.settlement
+    return Event(
+        Kind.ROOM_SETTLED,
+        at,
+        room=divided.room,
+        facts={
+            "outcome": settlement.outcome.value,
+            "reason": settlement.reason and settlement.reason.value,
+            "pool": str(settlement.pool),
+            "payouts": len(settlement.payouts) + len(settlement.refunds),
+            "evidence_hash": divided.evidence_hash,
+        },
+    )
+
+
+def _bettors(decided: Decided, divided: Divided) -> list[tuple[int, Lamports, Lamports | None]]:
+    """Return everybody with what was staked and what will be paid; nobody when it is a void."""
+    settlement = divided.settlement
+    if settlement.outcome is Outcome.VOID:
+        return []
     staked: dict[int, int] = {}
     for stake in decided.stakes:
         staked[stake.user] = staked.get(stake.user, 0) + stake.lamports
-    won = {payout.user: payout for payout in settlement.payouts}
-    events = [
-        Event(
-            Kind.ROOM_SETTLED,
-            at,
-            room=room,
-            facts={
-                "outcome": settlement.outcome.value,
-                "reason": settlement.reason and settlement.reason.value,
-                "pool": str(settlement.pool),
-                "payouts": len(settlement.payouts) + len(settlement.refunds),
-                "evidence_hash": divided.evidence_hash,
-            },
-        )
-    ]
-    if settlement.outcome is Outcome.VOID:
-        return events
-    for user, lamports in staked.items():
-        facts = {"staked": str(lamports)}
-        if user in won:
-            facts["lamports"] = str(won[user].lamports)
-        kind = Kind.BET_WON if user in won else Kind.BET_LOST
-        events.append(Event(kind, at, room=room, user=user, facts=facts))
-    return events
+    paid = {payout.user: payout.lamports for payout in settlement.payouts}
+    return [(user, Lamports(lamports), paid.get(user)) for user, lamports in staked.items()]
