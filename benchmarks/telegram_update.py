@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import telegram
-from telegram.ext import Application, CommandHandler
+from telegram.ext import Application, CommandHandler, ContextTypes
 
 from benchmarks.alone import Options, run_alone
 from benchmarks.figure import Figure, Goal
@@ -66,7 +66,7 @@ async def bare(base_url: str, token: str) -> None:
     prepare_library()
     app: Any = Application.builder().token(token).base_url(base_url).build()
 
-    async def answer(update: telegram.Update, _: object) -> None:
+    async def answer(update: telegram.Update, _: ContextTypes.DEFAULT_TYPE) -> None:
         assert update.message is not None
         await update.message.reply_html(
             SAID, link_preview_options=telegram.LinkPreviewOptions(is_disabled=True)
