@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.alone import Options
-from benchmarks.open_rooms import log_of, tick_us
+from benchmarks.open_rooms import ready, tick_us
 from benchmarks.settling import settle_once
 from benchmarks.stand import BROKERS, Stand, stand
 from benchmarks.ticks import track
 from cli.logs import set_up_logs
-from rooms.units import UnixMs
 
 TICKS: Final = 60_000
 SMALL_TICKS: Final = 2_000
@@ -57,12 +56,11 @@ async def by_feeds(stand: Stand, options: Options, size: int) -> float:
     return await _ticks_s(stand, options, size, 10)
 
 
-async def by_rooms(_: Stand, options: Options, size: int) -> float:
+async def by_rooms(stand: Stand, options: Options, size: int) -> float:
     """Return the microseconds of a tick with so many open rooms."""
     first_at = time.time_ns() // 10**6 - 10**6
-    log = log_of(size, first_at)
-    list(log.hear(UnixMs(first_at), ()))
-    return tick_us(log, options.pick(20_000, SMALL_TICKS), first_at, 1)
+    whole = await ready(stand, size, first_at)
+    return tick_us(whole.log, options.pick(20_000, SMALL_TICKS), first_at, 1)
 
 
 async def by_bets(stand: Stand, _: Options, size: int) -> float:

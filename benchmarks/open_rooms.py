@@ -9,23 +9,23 @@ Why       the product's own feed log, fed the same seeded ticks, in alternating 
 
 import gc
 import time
+import tracemalloc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-import psutil
-
 from benchmarks.alone import Options, run_alone
-from benchmarks.contestants import room, target
+from benchmarks.contestants import target
 from benchmarks.figure import Figure, Goal
 from benchmarks.market import SCALE, Market
 from benchmarks.stand import Stand
 from benchmarks.ticks import OPEN, feed
 from rooms.feed import Guards
-from rooms.feed_log import FeedLog
+from rooms.feed_log import FeedLog, Memory
 from rooms.units import UnixMs
 from storage import feeds, open_rooms
-from storage.connections import open_connections
+from storage.connections import Connection, open_connections
 
 MANY: Final = 1_000_000
 FEW: Final = 1_000
@@ -36,11 +36,14 @@ FAR: Final = 500
 """Rooms whose targets the market may reach are left out: a decision is not a tick's cost."""
 
 
-def log_of(count: int, first_at: int) -> FeedLog:
-    """Make a feed's log with so many rooms, all watched."""
-    log = FeedLog(Guards())
-    for number in range(count):
-        log.open(room(number, FAR + number, first_at), locked=True)
+async def taken_up(connection: Connection, name: str, first_at: int) -> FeedLog:
+    """Take a feed's log up at a moment, as a worker does."""
+    at = UnixMs(first_at)
+    log = FeedLog(Guards(), memory=Memory(at=at, price=None, silence=None, priced_at=None, gaps=()))
+    async for page in open_rooms.singles(connection, name, at):
+        for opened, locked in page:
+            log.open(opened, locked=locked)
+    log.open_packed(await open_rooms.packed(connection, name, at))
     return log
 
 
@@ -56,41 +59,52 @@ def tick_us(log: FeedLog, ticks: int, first_at: int, seed: int) -> float:
     return (time.process_time() - began) * 1e6 / ticks
 
 
-async def ready(stand: Stand, count: int, first_at: int) -> tuple[float, float]:
-    """Return the seconds until so many rooms are read and followed, and the bytes a room takes."""
-    dsn = stand.database()
-    async with open_connections(dsn, name="rooms") as connections:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A log with its rooms, the seconds that reading them took, and the bytes of one."""
+
+    log: FeedLog
+    seconds: float
+    bytes_each: float
+
+
+async def ready(stand: Stand, count: int, first_at: int) -> Ready:
+    """Write so many rooms, all watched, and take their feed's log up."""
+    async with open_connections(stand.database(), name="rooms") as connections:
         await connections.execute("INSERT INTO users (id, chat_id, name) VALUES (1, 1, 'p')")
         name = Market(feeds=1, ticks=1, per_s=1, first_at=0).names()[0]
         async with connections.acquire() as connection:
+            await connection.execute("SET statement_timeout = 0")
             await feeds.upsert(connection, feed(name), standing=True)
             targets = [target(FAR + number) for number in range(count)]
             await connection.execute(
                 OPEN, 0, name, SCALE, targets, first_at, count, timeout=LIMIT_S
             )
             await connection.execute("VACUUM (ANALYZE) rooms", timeout=LIMIT_S)
+            del targets
             gc.collect()
-            before = psutil.Process().memory_info().rss
+            tracemalloc.start()
+            held = await taken_up(connection, name, first_at)
+            gc.collect()
+            size, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert held.open_count == count, "every room is followed"
+            del held
             began = time.perf_counter()
-            log = FeedLog(Guards())
-            for opened, locked in (await open_rooms.of_feeds(connection, [name]))[name]:
-                log.open(opened, locked=locked)
-            took = time.perf_counter() - began
-            assert log.open_count == count, "every room is followed"
-            gc.collect()
-            return took, (psutil.Process().memory_info().rss - before) / count
+            log = await taken_up(connection, name, first_at)
+            return Ready(log, time.perf_counter() - began, size / count)
 
 
 async def measure(stand: Stand, options: Options) -> Sequence[Figure]:
     """Feed both logs the same ticks in alternating rounds, then read the rooms anew."""
     many, ticks = options.pick(MANY, 20_000), options.pick(TICKS, 1_000)
     first_at = time.time_ns() // 10**6 - 10**6
-    took, each = await ready(stand, many, first_at)
-    options.say(f"open rooms: {many:,} ready in {took:.1f} s, {each:.0f} bytes a room")
-    logs = {many: log_of(many, first_at), FEW: log_of(FEW, first_at)}
+    whole = await ready(stand, many, first_at)
+    options.say(
+        f"open rooms: {many:,} ready in {whole.seconds:.1f} s, {whole.bytes_each:.0f} bytes each"
+    )
+    logs = {many: whole.log, FEW: (await ready(stand, FEW, first_at)).log}
     found: dict[int, list[float]] = {many: [], FEW: []}
-    for log in logs.values():
-        list(log.hear(UnixMs(first_at), ()))  # The watches begin here, once.
     gc.collect()
     gc.freeze()
     for number in range(options.pick(ROUNDS, 2)):
@@ -111,14 +125,14 @@ async def measure(stand: Stand, options: Options) -> Sequence[Figure]:
         Figure(
             number="P3",
             what="memory of an open room",
-            ours=each,
+            ours=whole.bytes_each,
             unit="bytes",
             goal=Goal(most=64, of_ratio=False, unit="bytes"),
         ),
         Figure(
             number="P3",
             what=f"{many:,} rooms read and followed",
-            ours=took,
+            ours=whole.seconds,
             unit="s",
             goal=Goal(most=5, of_ratio=False, unit="s"),
         ),
