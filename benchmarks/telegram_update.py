@@ -26,7 +26,6 @@ from bot.app import prepare_library, run_bot
 from bot.settings import BotSettings, PaceSettings
 from cli.logs import set_up_logs
 from rooms.room import RoomLimits
-from rooms.withdrawal import WithdrawalLimits
 from sandbox.telegram.person import Person
 from sandbox.telegram.serve import TelegramSettings, running_telegram
 from storage.connections import open_connections
@@ -50,7 +49,6 @@ async def ours(base_url: str, token: str, dsn: str, redis_url: str) -> None:
         token=token,
         base_url=base_url,
         limits=RoomLimits(),
-        withdrawals=WithdrawalLimits(),
         pace=FREE,
         poll_s=POLL_S,
     )
