@@ -48,6 +48,7 @@ async def ours(base_url: str, token: str, dsn: str, redis_url: str) -> None:
     settings = BotSettings(
         token=token,
         base_url=base_url,
+        factor_key="f" * 64,
         limits=RoomLimits(),
         pace=FREE,
         poll_s=POLL_S,
