@@ -143,6 +143,12 @@ class ChooseLimits(_Action, frozen=True, tag="choose_limits"):
     most: Lamports
 
 
+class ChooseTouch(_Action, frozen=True, tag="choose_touch"):
+    """Take this touch rule: held for so long; 0 lets the first touch decide."""
+
+    held_ms: int
+
+
 class OpenRoom(_Action, frozen=True, tag="open_room"):
     """Ask for the room, exactly as it was shown."""
 
@@ -154,6 +160,7 @@ class OpenRoom(_Action, frozen=True, tag="open_room"):
     least: Lamports
     most: Lamports
     comparator: Comparator | None = None
+    held_ms: int | None = None
 
 
 class BeginWithdrawal(_Action, frozen=True, tag="begin_withdrawal"):
@@ -240,6 +247,7 @@ Action: TypeAlias = (
     | ChooseDeadline
     | ChangeStep
     | ChooseLimits
+    | ChooseTouch
     | OpenRoom
     | BeginWithdrawal
     | WithdrawAll

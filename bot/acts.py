@@ -70,6 +70,8 @@ async def act_on(turn: Turn, action: Action) -> None:
             await making.choose_deadline(turn, ms)
         case actions.ChooseLimits(least=least, most=most):
             await making.choose_limits(turn, least, most)
+        case actions.ChooseTouch(held_ms=held_ms):
+            await making.choose_touch(turn, held_ms)
         case actions.ChangeStep(step=step):
             await making.change(turn, conversation.Step(step))
         case actions.OpenRoom():

@@ -21,6 +21,7 @@ class Step(StrEnum):
     LOCK = "lock"
     DEADLINE = "deadline"
     LIMITS = "limits"
+    TOUCH = "touch"
     REVIEW = "review"
 
 
@@ -34,6 +35,7 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline_in_ms: int | None = None
     least: Lamports | None = None
     most: Lamports | None = None
+    held_ms: int | None = None
 
     @property
     def next_step(self) -> Step:

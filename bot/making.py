@@ -22,8 +22,9 @@ from rooms.expression.form import formula
 from rooms.expression.reading import Misread
 from rooms.expression.tree import Series
 from rooms.feed import Feed
+from rooms.liquidity import SOL_FEED, side_lamports
 from rooms.refusal import Refused
-from rooms.room import Comparator, Room, RoomRequest, Side, room_from_request
+from rooms.room import HELD_MS_MAX, Comparator, Room, RoomRequest, Side, room_from_request
 from rooms.units import BPS_WHOLE, Bps, Lamports, Value
 from rooms.weight import chance_bps, weight_bps
 from storage import derivations, feeds, intents
@@ -109,6 +110,13 @@ async def choose_limits(turn: Turn, least: Lamports, most: Lamports) -> None:
     await _ask(turn, msgspec.structs.replace(_draft(turn), least=least, most=most))
 
 
+async def choose_touch(turn: Turn, held_ms: int) -> None:
+    """Take a touch rule."""
+    if not 0 <= held_ms <= HELD_MS_MAX:
+        raise Refused("bad_hold", f"A price is held for at most {HELD_MS_MAX // 1000} s.")
+    await _ask(turn, msgspec.structs.replace(_draft(turn), held_ms=held_ms))
+
+
 async def typed_answer(turn: Turn, talk: MakingRoom, text: str) -> None:
     """Take what was typed as the answer to the open question."""
     match talk.step:
@@ -124,6 +132,8 @@ async def typed_answer(turn: Turn, talk: MakingRoom, text: str) -> None:
             await choose_deadline(turn, typed.length_ms(text))
         case Step.LIMITS:
             await choose_limits(turn, *typed.stake_limits(text))
+        case Step.TOUCH:
+            await choose_touch(turn, typed.length_ms(text))
         case Step.REVIEW:
             raise Refused("press", "Press one of the buttons above to open, change or cancel.")
 
@@ -163,6 +173,8 @@ async def _ask(turn: Turn, draft: Draft, step: Step | None = None) -> None:
             )
         case Step.LIMITS:
             turn.show(phrases.ask_limits(draft, feed, limits), making_buttons.stake_limits(limits))
+        case Step.TOUCH:
+            turn.show(phrases.ask_touch(draft, feed), making_buttons.touch_rules(feed, limits))
 
 
 async def _typed_feed(turn: Turn, text: str) -> None:
@@ -216,6 +228,7 @@ async def _review(turn: Turn, draft: Draft) -> None:
         deadline_in_ms=draft.deadline_in_ms or 0,
         least=limits.stake_lamports_min if draft.least is None else draft.least,
         most=limits.stake_lamports_max if draft.most is None else draft.most,
+        held_ms=draft.held_ms,
     )
     room = await _room(turn, feed, _request(turn, order))
     if not room.is_move:
@@ -254,7 +267,24 @@ async def _room(turn: Turn, feed: Feed, request: RoomRequest) -> Room:
         volatility_bps=feed.volatility_bps,
         guards=feed.guards,
         limits=turn.place.settings.limits,
+        is_thin=feed.is_thin,
+        side_lamports=await _side(turn, feed) if feed.is_thin else None,
     )
+
+
+async def _side(turn: Turn, feed: Feed) -> Lamports | None:
+    """Return half of what lies in a thin feed's market, where that is known now."""
+    if feed.liquidity is None:
+        return None
+    known = await feeds.named(turn.connection, [feed.liquidity, SOL_FEED])
+    if len(known) < 2:
+        return None
+    dollars, sol = await turn.price(feed.liquidity), await turn.price(SOL_FEED)
+    market = dollars.value_at(turn.now) if dollars else None
+    price = sol.value_at(turn.now) if sol else None
+    if market is None or price is None:
+        return None
+    return side_lamports(market, known[feed.liquidity].scale, price, known[SOL_FEED].scale)
 
 
 def _chance(room: Room, price_now: Value | None, left_ms: int, side: Side) -> Bps:
@@ -285,6 +315,7 @@ def _request(turn: Turn, order: actions.OpenRoom) -> RoomRequest:
         stake_lamports_min=order.least,
         stake_lamports_max=order.most,
         comparator=order.comparator,
+        held_ms=order.held_ms,
     )
 
 

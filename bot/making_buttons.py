@@ -11,6 +11,7 @@ from bot import actions
 from bot.buttons import CANCEL, Key, Keys
 from bot.conversation import Step
 from bot.phrases import words
+from rooms.feed import Feed
 from rooms.room import Comparator, RoomLimits
 from rooms.units import Lamports
 
@@ -22,6 +23,7 @@ LENGTHS_MS = tuple(
     )
 )  # fmt: skip
 LENGTHS_SHOWN = 8
+HOLDS_MS = (0, 3_000, 10_000, 30_000)
 
 
 def feeds(names: Iterable[str]) -> Keys:
@@ -83,6 +85,15 @@ def stake_limits(limits: RoomLimits) -> Keys:
     return [*_rows(keys, 1), [_change("⬅️ Back", Step.REVIEW), CANCEL]]
 
 
+def touch_rules(feed: Feed, limits: RoomLimits) -> Keys:
+    """Offer touch rules; a feed that needs a hold is not offered the first touch."""
+    least = limits.held_ms if feed.is_thin else 0
+    keys = [
+        Key(words.touch_rule(ms), actions.ChooseTouch(held_ms=ms)) for ms in HOLDS_MS if ms >= least
+    ]
+    return [*_rows(keys, 2), [_change("⬅️ Back", Step.REVIEW), CANCEL]]
+
+
 def review_room(order: actions.OpenRoom, *, long_shot: bool) -> Keys:
     """Offer to open a room as it was shown, or to change a part of it."""
     text = "⚠️ Open it all the same" if long_shot else "✅ Open the room"
@@ -90,7 +101,7 @@ def review_room(order: actions.OpenRoom, *, long_shot: bool) -> Keys:
         [Key(text, order, style=None if long_shot else "success")],
         [_change("✏️ Target", Step.TARGET), _change("✏️ Lock", Step.LOCK)],
         [_change("✏️ Deadline", Step.DEADLINE), _change("✏️ Stake limits", Step.LIMITS)],
-        [CANCEL],
+        [_change("✏️ Touch rule", Step.TOUCH), CANCEL],
     ]
 
 

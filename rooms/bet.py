@@ -22,6 +22,7 @@ class Standing:
         own_lamports: the person's stakes so far, held or landed.
         bettors: how many people have a bet in the room.
         available_lamports: what the person may bet.
+        pool_lamports: what everybody has staked, held or landed; only a capped pool needs it.
         can_land: whether signing and landing before the cut can still be expected.
     """
 
@@ -31,6 +32,7 @@ class Standing:
     bettors: int
     available_lamports: Lamports
     can_land: bool
+    pool_lamports: Lamports = Lamports(0)
 
 
 def check_bet(room: Room, standing: Standing, side: Side, lamports: Lamports, now: UnixMs) -> None:
@@ -55,6 +57,13 @@ def check_bet(room: Room, standing: Standing, side: Side, lamports: Lamports, no
         )
     if room.seats is not None and standing.own_side is None and standing.bettors >= room.seats:
         raise Refused("full", "All seats in this room are taken.")
+    cap = room.pool_lamports_max
+    if cap is not None and standing.pool_lamports + lamports > cap:
+        raise Refused(
+            "pool_full",
+            f"All stakes here together stay below {_sol(cap)} SOL, as so little moves this price; "
+            f"{_sol(Lamports(max(0, cap - standing.pool_lamports)))} SOL still fit.",
+        )
     if lamports > standing.available_lamports:
         raise Refused(
             "too_little",

@@ -8,11 +8,15 @@ Why       where one purse can move the price, a room must never hold more than a
 """
 
 from math import isqrt
+from typing import Final
 
 from rooms.refusal import must
 from rooms.units import BPS_WHOLE, LAMPORTS_PER_SOL, Bps, Lamports, Value
 
-_WHOLE = 10**8
+SOL_FEED: Final = "SOL/USD"
+"""What a market's dollars are counted against."""
+
+_WHOLE: Final = 10**8
 
 
 def side_lamports(market: Value, market_scale: int, sol: Value, sol_scale: int) -> Lamports:

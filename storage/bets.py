@@ -81,6 +81,13 @@ async def bettors(connection: Connection, rooms: Iterable[int]) -> dict[int, int
     return dict.fromkeys(wanted, 0) | {row["room"]: row["bettors"] for row in rows}
 
 
+async def pools(connection: Connection, rooms: Iterable[int]) -> dict[int, int]:
+    """Add up what is staked in each room, on its way too."""
+    wanted = list(rooms)
+    rows = await connection.fetch(SQL["pools"], wanted)
+    return dict.fromkeys(wanted, 0) | {row["room"]: row["lamports"] for row in rows}
+
+
 async def queues(connection: Connection, cuts: Iterable[UnixMs]) -> dict[UnixMs, int]:
     """Count the planned stakes that are signed before or with those of each cut."""
     rows = await connection.fetch(SQL["queues"], list(set(cuts)))

@@ -23,6 +23,12 @@ FROM bets
 WHERE room_id = ANY ($1::bigint[])
 GROUP BY room_id;
 
+-- pools(rooms) -> what is staked in each, on its way too
+SELECT room_id AS room, sum(lamports)::bigint AS lamports
+FROM stakes
+WHERE room_id = ANY ($1::bigint[]) AND state IN ('HELD', 'LANDED')
+GROUP BY room_id;
+
 -- queues(cuts) -> how many stakes will be signed before those of each cut, or with them
 SELECT c.cut_at, count(t.id) AS waiting
 FROM unnest($1::bigint[]) AS c (cut_at)

@@ -34,6 +34,8 @@ async def ask_room(connection: Connection, key: str, request: RoomRequest) -> bo
         "stake_lamports_max": request.stake_lamports_max,
         "seats": request.seats,
         "comparator": None if request.comparator is None else int(request.comparator),
+        "held_ms": request.held_ms,
+        "is_live": request.is_live,
     }
     await feeds.draft(connection, request.feed)
     return await _ask(connection, "room", "openings", key, request.creator, request.feed, wanted)

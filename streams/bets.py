@@ -55,6 +55,7 @@ class Table:
     Attributes:
         known: the bets that are there, by room and user.
         bettors: of rooms with seats.
+        pools: of rooms whose pool has a cap.
         available: of people who have an address.
         frozen: people a fork took a deposit from that they have used already.
         queues: how many stakes are signed before or with those of each cut.
@@ -67,6 +68,7 @@ class Table:
     rooms: Mapping[int, KeptRoom]
     known: Mapping[tuple[int, int], Bet]
     bettors: dict[int, int]
+    pools: dict[int, int]
     available: dict[int, Lamports]
     frozen: frozenset[int]
     queues: dict[UnixMs, int]
@@ -90,6 +92,8 @@ class Table:
             bet = Bet(0, asked.side, Lamports(0))
             self.bettors[asked.room] = self.bettors.get(asked.room, 0) + 1
         self._bets[pair] = replace(bet, lamports=Lamports(bet.lamports + asked.lamports))
+        if asked.room in self.pools:
+            self.pools[asked.room] += asked.lamports
         self.available[asked.user] = Lamports(self.available[asked.user] - asked.lamports)
         cut_at = self.rooms[asked.room].rule.cut_at
         for each in self.queues:
@@ -115,6 +119,7 @@ class Table:
             own_lamports=bet.lamports if bet else Lamports(0),
             bettors=self.bettors.get(asked.room, 0),
             available_lamports=self.available[asked.user],
+            pool_lamports=Lamports(self.pools.get(asked.room, 0)),
             can_land=can_land(room.rule, self.queues[room.rule.cut_at], self.now, self.signing),
         )
         check_bet(room.rule, standing, asked.side, asked.lamports, self.now)
@@ -177,6 +182,7 @@ async def _table(
     queues = await bets.queues(connection, [each.rule.cut_at for each in kept.values()])
     # Last, when nothing can make us wait any more.
     now, frozen = await bets.moment(connection, has_address)
+    capped = [room for room, each in kept.items() if each.rule.pool_lamports_max is not None]
     return Table(
         is_open=is_open,
         signing=signing,
@@ -184,6 +190,7 @@ async def _table(
         rooms=kept,
         known=known,
         bettors=bettors,
+        pools=await bets.pools(connection, capped) if capped else {},
         available={user: lying[ledger.available(user)] for user in has_address},
         frozen=frozen,
         queues=queues,

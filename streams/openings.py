@@ -7,14 +7,14 @@ Promises  a room opens once, its times counted from that moment; a request that 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import structlog
 
 from rooms.event import Event, Kind
 from rooms.feed_log import OpenRoom
-from rooms.liquidity import side_lamports
+from rooms.liquidity import SOL_FEED, side_lamports
 from rooms.refusal import Refused
 from rooms.room import Comparator, Room, RoomRequest, reached, room_from_request
 from rooms.units import Lamports, UnixMs, Value
@@ -25,9 +25,6 @@ from storage.live import LivePrice
 from storage.openings import Asked, Draft
 from streams import messages
 from streams.money import Money
-
-SOL_FEED: Final = "SOL/USD"
-"""What a market's dollars are counted against."""
 
 log = structlog.get_logger()
 

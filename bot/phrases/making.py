@@ -93,6 +93,16 @@ def ask_limits(draft: Draft, feed: Feed, limits: RoomLimits) -> str:
     )
 
 
+def ask_touch(draft: Draft, feed: Feed) -> str:
+    """Ask what counts as a touch."""
+    return (
+        f"<b>New room</b> · touch rule\n{chosen(draft, feed)}\n\n"
+        "<b>Instant</b>: the first index price at or past the target decides.\n"
+        "<b>Held</b>: it must stay there for so long, without a break.\n"
+        "Choose, or type a time such as <code>5s</code>."
+    )
+
+
 def review(
     room: Room,
     feed: Feed,
@@ -118,6 +128,7 @@ def review(
         f"Bets lock {words.length(room.lock_at - room.opened_at)} after opening\n"
         f"Watch starts {words.length(room.watch_at - room.lock_at)} later\n"
         f"Ends {words.length(room.deadline_at - room.opened_at)} after opening\n"
+        f"Touch rule: {words.touch_rule(room.held_ms)}\n"
         f"Stakes {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}\n"
         f"Fees {words.fees(room)}; the host's part is yours",
     ]

@@ -10,6 +10,7 @@ from html import escape
 from bot.estimates import Estimate, estimate, own_payout, weight_now
 from bot.phrases import words
 from rooms.derived import CONDITION
+from rooms.index_price import Reason
 from rooms.room import Outcome, Room, Side, State, VoidReason
 from rooms.units import BPS_WHOLE, Bps, Lamports, UnixMs, Value
 from storage.cards import RoomCard
@@ -25,8 +26,6 @@ VOID_WORDS = {
     VoidReason.SILENT_AT_END: "there was no index price at the deadline",
     VoidReason.REACHED_BEFORE_WATCH: "the value was reached before the watch started",
     VoidReason.LOG_ENDED: "prices stopped arriving",
-    VoidReason.SOURCES_SCATTERED: "the sources lay too far apart for too long",
-    VoidReason.TOUCH_MISSED: "a touch of the target was missed, and nobody is to lose by that",
     VoidReason.FORGOTTEN: "its rule was lost with a database, and every stake was found on chain",
     VoidReason.SOURCES_SCATTERED: "the sources lay too far apart for anyone to know the price",
     VoidReason.TOUCH_MISSED: "a touch was found in the stored prices that was not seen in time",
@@ -41,12 +40,13 @@ def rule(room: Room, unit: str, name: str) -> str:
             f"<b>YES</b> if <code>{feed}</code> comes true during the watch, by the deadline. "
             "Otherwise <b>NO</b>."
         )
+    for_so_long = f" and holds it for {words.length(room.held_ms)}" if room.held_ms else ""
     if room.move_bps is not None:
         step = words.move(room.comparator, room.move_bps)
-        said = f"<b>YES</b> if {feed} touches {step} from the first price of the watch"
+        said = f"<b>YES</b> if {feed} touches {step} from the first price of the watch{for_so_long}"
     else:
         wanted = words.aim(room.comparator, None, room.target, room.scale, unit)
-        said = f"<b>YES</b> if {feed} touches {wanted} during the watch"
+        said = f"<b>YES</b> if {feed} touches {wanted}{for_so_long} during the watch"
     return f"{said}, by the deadline; equal counts. Otherwise <b>NO</b>."
 
 
@@ -62,8 +62,24 @@ def price(live: LivePrice | None, scale: int, unit: str, now: UnixMs) -> str:
     agreed = f"{live.agreeing}/{live.known} sources"
     current = live.value_at(now)
     if current is None:
-        return f"no price now · {agreed} agree, {live.quorum} must"
+        return f"waiting: {_why_waiting(live)}"
     return f"<b>{words.value(current, scale, unit)}</b> · {agreed}"
+
+
+def _why_waiting(live: LivePrice) -> str:
+    match live.silence:
+        case None:
+            return "prices have stopped arriving"
+        case Reason.TOO_FEW:
+            return f"only {live.agreeing} of {live.known} sources count, {live.quorum} must"
+        case Reason.DISAGREE:
+            return f"only {live.agreeing} of {live.known} sources agree, {live.quorum} must"
+        case Reason.TOO_WIDE:
+            return f"{live.agreeing} of {live.known} sources lie too far apart"
+        case Reason.JUMP:
+            return "the price jumped, and must last first"
+        case Reason.CONTRADICTED:
+            return "a second opinion contradicts"
 
 
 def rooms_list(
@@ -189,11 +205,13 @@ def _facts(card: RoomCard, live: LivePrice | None, now: UnixMs) -> list[str]:
             f"Deadline: {words.moment(room.deadline_at, now)} "
             f"({words.until(room.deadline_at, now)})"
         )
-    lines.append(f"Touch rule: instant · fees: {words.fees(room)}")
+    lines.append(f"Touch rule: {words.touch_rule(room.held_ms)} · fees: {words.fees(room)}")
     lines.append(
         f"Stakes: {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}"
         + (f" · {card.bettors} of {room.seats} seats" if room.seats else "")
     )
+    if room.pool_lamports_max is not None:
+        lines.append(f"All stakes together: at most {words.sol(room.pool_lamports_max)}")
     if card.evidence_hash:
         lines.append(f"Evidence: <code>{escape(card.evidence_hash)}</code>")
     return lines

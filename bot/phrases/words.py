@@ -152,6 +152,11 @@ def life(state: State, outcome: Outcome | None, room: Room, now: UnixMs) -> str:
             return f"{OUTCOME_SIGN[outcome]} {outcome} · {tail}"
 
 
+def touch_rule(held_ms: int) -> str:
+    """Name a touch rule."""
+    return f"held {length(held_ms)}" if held_ms else "instant"
+
+
 def fees(room: Room) -> str:
     """Say what is taken, and from what."""
     whole = room.protocol_fee_bps + room.host_fee_bps

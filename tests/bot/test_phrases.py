@@ -118,8 +118,8 @@ def test_a_fixed_value_says_that_late_bets_earn_less() -> None:
 @pytest.mark.parametrize(
     ("shown", "said"),
     [
-        (live(None), "no price now · 2/5 sources agree, 3 must"),
-        (live(seen_at=UnixMs(NOW - 60_000)), "no price now · 4/5 sources agree, 3 must"),
+        (live(None), "waiting: only 2 of 5 sources count, 3 must"),
+        (live(seen_at=UnixMs(NOW - 60_000)), "waiting: prices have stopped arriving"),
         (None, "no price yet"),
     ],
 )
