@@ -162,20 +162,19 @@ class Sources:
             source.returning = self._guards.return_ticks
         if source.returning:
             source.returning -= 1
-        passed = False
+        moved = False
         if tick.value != before.value:
             source.changed_at = at
             source.passed_by, source.passed_at = (), None
             if abs(tick.value - source.anchor) * BPS_WHOLE > source.anchor * self._guards.stuck_bps:
-                source.anchor = tick.value
-                passed = self._pass_by(name, at)
+                source.anchor, moved = tick.value, True
         self._keep_on_probation(source, at)
         counts = (
             name in self._counted
             and not source.returning
             and left_out_alone(tick, at, self._guards) is None
         )
-        if not counts or passed or at >= self.due:
+        if not counts or at >= self.due:
             self._sift(at)
         else:
             self.due = min(self.due, stale_after(tick, self._guards) + 1)
@@ -184,6 +183,8 @@ class Sources:
             del self._quotes[bisect_left(self._quotes, (before.value, name))]
             insort(self._quotes, (tick.value, name))
         self._weigh(at, source)
+        if moved and self._agrees(source) and self._pass_by(name, at):
+            self.look(at)
 
     def look(self, at: UnixMs) -> None:
         """Look at all sources again, as time has passed."""
@@ -251,10 +252,17 @@ class Sources:
             return LeftOut.PROBATION
         return LeftOut.STUCK if at >= self._stuck_at(source) else None
 
+    def _agrees(self, source: Source) -> bool:
+        if source.tick.source not in self._counted:
+            return False
+        place = bisect_left(self._quotes, (source.tick.value, source.tick.source))
+        return self._verdict.low <= place < self._verdict.high
+
     def _pass_by(self, name: str, at: UnixMs) -> bool:
         """Note with all others that this one has moved; say whether one of them is now expected.
 
-        One that has just changed itself went ahead of this one, and is not passed by.
+        One that has just changed itself went ahead of this one, and is not passed by. Only who
+        agrees with the others moves the market: a wick leaves nobody behind.
         """
         expected = False
         for other, source in self._known.items():

@@ -351,7 +351,8 @@ def test_whatever_is_asked_the_rules_hold(
         for room in (1, 2)
     }  # fmt: skip
     table = Table(
-        now=NOW, is_open=True, signing=SigningPace(), prices={}, rooms=kept, known={}, pools={}, bettors={},
+        now=NOW, is_open=True, signing=SigningPace(), prices={}, rooms=kept, known={},
+        pools={}, bettors={},
         available={user: Lamports(lamports) for user, lamports in enumerate(available, 1)},
         frozen=frozenset(),
         queues={RULE.cut_at: 0},
