@@ -230,8 +230,20 @@ def simulate(
     tell: Annotated[
         bool, typer.Option("--tell", help="Tell everything that happens, to find a failure.")
     ] = False,
+    sniper: Annotated[
+        int,
+        typer.Option(
+            help="Play so many rooms of each kind against one who bets last, knowing more."
+        ),
+    ] = 0,
 ) -> None:
     """Play seeds of the simulation: everything goes wrong, and no lamport may be lost."""
+    if sniper:
+        from cli.sniper import simulate as snipe
+
+        if not snipe(sniper, 1, Console()):
+            sys.exit(1)
+        return
     from cli.simulate import BadSeedsError, seeds_of
     from cli.simulate import simulate as play
 

@@ -16,7 +16,7 @@ from rooms import ledger
 from rooms.bet import Standing, check_bet
 from rooms.event import Event, Kind
 from rooms.refusal import Refused
-from rooms.room import Room, Side, reached
+from rooms.room import Room, Side, freeze_distance, reached
 from rooms.units import BPS_WHOLE, Bps, Lamports, UnixMs
 from rooms.weight import chance_bps, weight_bps
 from storage import bets, flags, outbox, plans, rooms
@@ -147,6 +147,14 @@ def weigh(room: Room, side: Side, price: LivePrice | None, now: UnixMs) -> Bps:
             "no_price",
             f"There is no live price of {room.feed} just now, so a stake here cannot be weighed; "
             "try again in a moment.",
+        )
+    if room.is_live and abs(room.target - value) <= freeze_distance(
+        room.target, room.volatility_bps
+    ):
+        raise Refused(
+            "near_target",
+            "The price is so near the target that no stake is taken just now; wait until it moves "
+            "away.",
         )
     if reached(room.comparator, room.target, value):
         raise Refused("target_passed", "The price has reached the target; this room is ending.")

@@ -279,7 +279,8 @@ def _note(card: RoomCard, now: UnixMs) -> str:
             )
         return (
             "Fixed value: late bets earn less, because the losing pool is shared by stake × "
-            "weight. Reached before the watch starts, it gives every stake back."
+            "weight. Who bets last may still know more than the weights do; a move is the fairer "
+            "room. Reached before the watch starts, it gives every stake back."
         )
     if card.state is State.LOCKED and now < room.watch_at:
         return "Bets are closed. Stakes that landed in time are being sealed."

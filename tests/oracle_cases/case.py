@@ -82,7 +82,7 @@ class Case:
     broken: tuple[int, int] | None = None
 
     def messages(self) -> Iterator[tuple[UnixMs, list[Tick]]]:
-        """Return the feed's log: a message every quarter of a second, as the feeds process writes."""
+        """Return the feed's log: a message every quarter of a second."""
         heard: dict[int, list[Tick]] = {}
         last = max(span.until_ms for span in self.spans)
         for place, venue in enumerate(VENUES):

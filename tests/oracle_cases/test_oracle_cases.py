@@ -6,7 +6,9 @@ Faults of the oracle, by the number of the reliability document, are named where
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from cli import sniper
 from rooms.feed import Guards
 from rooms.index_price import Reason
 from rooms.sources import Sources, SourcesMemory
@@ -21,18 +23,13 @@ FAULTS = {
     "F60": ("duplicated", "shuffled", "replayed"),
     "F61": ("clock_ahead", "clock_behind"),
     "F62": (
-        "scale_times_1e8",
-        "zero",
-        "negative",
-        "not_a_number",
-        "swapped_symbol",
-        "inverse_pair",
+        "scale_times_1e8", "zero", "negative", "not_a_number", "swapped_symbol", "inverse_pair",
     ),
     "F63": ("ramped_disagreement",),
     "F64": ("all_sources_gone", "gap_over_the_deadline"),
     "F66": ("depeg",),
-}
-"""Which cases show that a fault is survived; F65 is the memory that goes on, in test_feed_log.py."""
+}  # fmt: skip
+"""Which cases show that a fault is survived; F65 is a memory that goes on: test_feed_log.py."""
 
 CASES = {case.name: case for case in every()}
 
@@ -86,6 +83,10 @@ def test_generated_markets_are_rarely_decided_wrongly() -> None:
     assert found["instant"].false_touches <= 1
     assert found["instant"].missed_touches == 0
     assert found["held"].missed_touches <= 1
+
+
+def test_who_bets_last_knowing_more_gains_no_more_than_the_fee() -> None:
+    assert sniper.simulate(60, 1, Console(quiet=True))
 
 
 def test_the_same_market_is_decided_the_same_again() -> None:
