@@ -80,6 +80,12 @@ def _why_waiting(live: LivePrice) -> str:
             return "the price jumped, and must last first"
         case Reason.CONTRADICTED:
             return "a second opinion contradicts"
+        case Reason.INPUT_SILENT:
+            return "a price that it is made from is missing"
+        case Reason.PAST_UNKNOWN:
+            return "the past that it looks at is not known yet"
+        case Reason.NO_VALUE:
+            return "it has no value just now"
 
 
 def rooms_list(
