@@ -1,12 +1,14 @@
 """A decided and sealed pool is divided once, to the lamport, and everything about it planned."""
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from rooms import ledger
 from rooms.evidence import evidence_hash
+from rooms.feed import Guards
 from rooms.units import Address, Lamports
 from storage import ledger as accounts
 from storage.connections import transaction
@@ -264,10 +266,8 @@ async def test_the_evidence_says_all_and_names_nobody(place: Place) -> None:
         "room": {
             **{name: room[name] for name in rule},
             "id": "1", "base": "20000", "target": "20400",
-            "guards": {
-                "quorum": 3, "tick_age_ms_max": 2000, "tick_ahead_ms_max": 250,
-                "outlier_bps_max": 50, "dispersion_bps_max": 100,
-            },
+            "held_ms": 0, "is_live": False, "pool_lamports_max": None,
+            "guards": asdict(Guards()),
         },
         "decided_at": room["decided_at"],
         "crossing": {"at": 7, "source_at": 6, "value": 20400, "evidence": {"ticks": []}},
