@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from cli import pushing, sandbox, turnkey
+from cli import pushing, sandbox, tokens, turnkey
 from cli.logs import set_up_logs
 from cli.ports import BASE, Ports
 from cli.running import run_until_told
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(turnkey.app, name="turnkey")
 app.add_typer(pushing.app, name="push")
+app.add_typer(tokens.app, name="token")
 
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
 What = Annotated[str, typer.Argument(help="bets, rooms, withdrawals, signing or all")]

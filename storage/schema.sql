@@ -1093,7 +1093,8 @@ CREATE TABLE acts (                             -- what was done to the installa
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text UNIQUE,                            -- of a breach: it pauses once
     kind text NOT NULL
-        CHECK (kind IN ('pause', 'resume', 'migrate', 'breach', 'push', 'restore', 'limit')),
+        CHECK (kind IN ('pause', 'resume', 'migrate', 'breach', 'push', 'restore', 'limit',
+                        'token')),
     subject text NOT NULL,                      -- the flag, the migration, the rule, the limit
     reason text NOT NULL CHECK (reason <> ''),
     who text NOT NULL,
