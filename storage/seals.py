@@ -42,6 +42,16 @@ async def lock(connection: Connection, room: int, moment: UnixMs) -> UnsealedRoo
     )
 
 
+async def miss_late(connection: Connection, room: int) -> list[tuple[int, int, Lamports]]:
+    """Take stakes out of a live room's pool that landed after what became its cut.
+
+    Returns:
+        stake, person and lamports of each; they go back in full.
+    """
+    rows = await connection.fetch(SQL["miss_late"], room)
+    return [(row["stake_id"], row["owner_id"], Lamports(row["amount"])) for row in rows]
+
+
 async def stakes(connection: Connection, room: int) -> tuple[Stake, ...]:
     """Return the stakes that count."""
     return tuple(

@@ -13,6 +13,9 @@ WHERE id = $1 AND sealed_at IS NULL AND cut_at < $2 FOR UPDATE;
 -- is_open(room) -> whether a stake has no fate yet
 SELECT EXISTS (SELECT FROM stakes WHERE room_id = $1 AND state = 'HELD') AS is_open;
 
+-- miss_late(room) -> stakes that landed in a live room after what became its cut
+SELECT stake_id, owner_id, amount FROM miss_late_stakes($1);
+
 -- stakes(room) -> the stakes that count
 SELECT s.id, s.bet_id, s.user_id, s.side, s.lamports, s.weight_bps, u.referrer
 FROM stakes s JOIN users u ON u.id = s.user_id

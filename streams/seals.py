@@ -3,7 +3,8 @@
 In        the newest moment that two providers have finalized; rooms whose cut lies before it.
 Out       the sealed pool; a room whose pool is no contest is void.
 Promises  the pool is every stake in a finalized block whose time is at or before the cut; a room
-          waits until each of its stakes has its fate, so that nothing can still join it.
+          waits until each of its stakes has its fate, so that nothing can still join it. What
+          landed in a live room after the cut that its touch made goes back.
 """
 
 import structlog
@@ -12,7 +13,7 @@ from chain.trouble import NotKnown
 from rooms.event import Event, Kind
 from rooms.pool import pool_of, void_of_pool
 from rooms.room import Outcome
-from storage import outbox, seals
+from storage import outbox, plans, seals
 from storage.connections import transaction
 from streams.custody import Custody
 
@@ -37,6 +38,8 @@ async def seal_due(custody: Custody) -> int:
             room = await seals.lock(connection, room_id, moment.at)
             if room is None:
                 continue
+            late = await seals.miss_late(connection, room.id)
+            await plans.plan_refunds(connection, [stake for stake, _, _ in late])
             stakes = await seals.stakes(connection, room.id)
             pool = pool_of(stakes)
             await seals.seal(connection, room.id, moment.slot, pool)
@@ -47,6 +50,16 @@ async def seal_due(custody: Custody) -> int:
                 "slot": moment.slot,
             }
             events = [Event(Kind.ROOM_SEALED, moment.at, room=room.id, facts=facts)]
+            events += [
+                Event(
+                    Kind.STAKE_MISSED,
+                    moment.at,
+                    room=room.id,
+                    user=user,
+                    facts={"lamports": str(lamports)},
+                )
+                for _, user, lamports in late
+            ]
             reason = void_of_pool(stakes)
             if reason is not None and not room.decided:
                 await seals.void(connection, room.id, reason, room.cut_at)
