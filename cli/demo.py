@@ -32,13 +32,15 @@ from chain.trouble import NotKnown
 from cli.embedded import SANDBOX, Stack
 from cli.hearing import faults_of, heard_from
 from cli.plot import RECORDED, STORY, WITHDRAWN, PlannedRoom, Plot, Steering
-from cli.ports import Ports
+from cli.ports import HOST, Ports
 from cli.scale import more_ports_of
 from cli.settings import read_settings_from
 from cli.story import Actor
 from cli.supervisor import Supervisor
 from cli.up import running_stack
+from cli.verifying import Asked, verified
 from rooms.decimal_text import text_from_whole
+from rooms.evidence import evidence_hash
 from rooms.refusal import CannotGoOn
 from rooms.room import Outcome, State
 from rooms.units import Address, Lamports
@@ -122,6 +124,7 @@ async def play(
         )
         before, after, codes = await world.play(kill)
         faults = await world.reckon(after, strict=kill is None)
+        faults += await world.verify(after)
         if as_json:
             sys.stdout.write(json.dumps(_facts(stack, tell, before, after, codes, faults)) + "\n")
         else:
@@ -206,6 +209,28 @@ class World:
             faults += faults_of(name, heard, len(after.rooms))
         if got[self.outside] != _lamports(WITHDRAWN):
             faults.append(f"the outside address has {got[self.outside]} lamports")
+        return faults
+
+    async def verify(self, after: Books) -> list[str]:
+        """Work every settlement out again: offline, on the chain, and from the recording."""
+        faults: list[str] = []
+        for line in after.rooms:
+            asked = Asked(
+                what=str(line.id),
+                url=f"http://{HOST}:{self.stack.ports.gateway}",
+                rpcs=[self.stack.solana_url],
+            )
+            bundle, findings = await verified(asked, None)
+            found = [f"{line.feed}: {each.what}: {each.fault}" for each in findings if each.fault]
+            if found:
+                faults += found
+            else:
+                name = evidence_hash(bundle)[:16]
+                self.tell(
+                    "demo",
+                    f"{line.feed}: evidence {name}… holds, offline and on chain: "
+                    f"{len(findings)} checks",
+                )
         return faults
 
     async def _differences(self, now: Books) -> list[str]:

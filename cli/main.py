@@ -367,6 +367,51 @@ def replay(
     run_until_told(run_replay(wish, against))
 
 
+Gateway = Annotated[
+    str | None,
+    typer.Option("--url", help="Where a gateway is; without one the database is asked."),
+]
+RoomName = Annotated[str, typer.Argument(help="The room's code or number.")]
+
+
+@app.command()
+def evidence(room: RoomName, url: Gateway = None, data: Folder = Path(".rooms")) -> None:
+    """Print everything that a room's settlement follows from, as it was hashed."""
+    from cli.verifying import run_evidence
+
+    settings = None if url else _settings_here(data)
+    run_until_told(run_evidence(room, url, settings))
+
+
+@app.command()
+def verify(
+    what: Annotated[
+        str, typer.Argument(help="A room, a signature of its settlement, or a file of evidence.")
+    ],
+    url: Gateway = None,
+    data: Folder = Path(".rooms"),
+    rpc: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare with the chain at this address; may be given again."),
+    ] = None,
+    segments: Annotated[
+        list[Path] | None,
+        typer.Option(help="Replay the recording in this folder or file too; may be given again."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
+) -> None:
+    """Work a settlement out again from its evidence alone, and say what differs."""
+    from cli.verifying import Asked, run_verify
+
+    content = Path(what).read_bytes() if Path(what).is_file() else None
+    asked = Asked(
+        what=what, content=content, url=url, rpcs=tuple(rpc or ()),
+        segments=tuple(segments or ()), as_json=as_json,
+    )  # fmt: skip
+    settings = None if url or content is not None else _settings_here(data)
+    run_until_told(run_verify(asked, settings))
+
+
 def run() -> None:
     """Be the `rooms` command."""
     try:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,12 +19,22 @@ from rich.table import Table
 
 from cli.settings import Settings
 from rooms.feed_log import Decided
-from rooms.recording import Segment, follows
+from rooms.recording import Segment
 from rooms.refusal import CannotGoOn, Impossible
 from rooms.units import UnixMs
 from storage import crossings, feed_seconds, recordings
 from storage.connections import Connections, open_connections
-from streams.replay import Digests, OfRoom, Outcome, Prices, Replay, Second, stored_text, text_of
+from streams.replay import (
+    Digests,
+    OfRoom,
+    Outcome,
+    Prices,
+    Replay,
+    Second,
+    stored_text,
+    stretches,
+    text_of,
+)
 
 WIDE: Final = 140
 
@@ -78,10 +87,10 @@ async def run_replay(wish: Wish, against: Settings | None) -> None:
         CannotGoOn: when the segments cannot be played.
     """
     try:
-        stretches = stretches_of(wish)
+        found = stretches_of(wish)
         with ExitStack() as held:
             out = _opened(wish.to, held)
-            played = [await _play(each, wish, out) for each in stretches]
+            played = [await _play(each, wish, out) for each in found]
     except Impossible as wrong:
         raise CannotGoOn(str(wrong)) from None
     if against is not None:
@@ -109,16 +118,7 @@ def stretches_of(wish: Wish) -> list[list[Segment]]:
     }
     if not wanted:
         raise Impossible("none of these segments is of the feeds and the time that are wanted")
-    stretches: list[list[Segment]] = []
-    ordered = [wanted[key] for key in sorted(wanted)]
-    for _, of_feed in groupby(ordered, key=lambda each: each.feed):
-        before: Segment | None = None
-        for each in of_feed:
-            if before is None or not follows(each, before):
-                stretches.append([])
-            stretches[-1].append(each)
-            before = each
-    return stretches
+    return stretches([wanted[key] for key in sorted(wanted)])
 
 
 def facts(played: Iterable[Played]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def facts(played: Iterable[Played]) -> dict[str, Any]:
 async def _play(segments: Sequence[Segment], wish: Wish, out: BinaryIO | None) -> Played:
     first = segments[0]
     replay = Replay(first)
-    played = Played(replay.digests, first.memory is not None or first.after is None)
+    played = Played(replay.digests, first.is_warm)
     loop = asyncio.get_running_loop()
     begun = loop.time()
     for segment in segments:

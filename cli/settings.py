@@ -131,6 +131,11 @@ class Settings(BaseSettings):
     push_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where the feeds process takes values that are signed and sent in; nowhere unless set."""
 
+    evidence_wait_ms: int = Field(default=5_000, ge=0)
+    """How long a settlement waits for the last of its evidence; 0 waits for nothing."""
+    recorded: bool = True
+    """Whether a recorder runs, so that settlements name its segments."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8701, ge=1, le=65_535)
 

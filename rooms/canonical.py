@@ -2,23 +2,33 @@
 
 In        lists and objects of whole numbers, text, booleans and nothing.
 Out       JSON with sorted keys and no blanks; its SHA-256 in hex.
-Promises  equal values give equal text; what has a float in it has none.
+Promises  equal values give equal text; text that holds a float is refused when it is read.
 """
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, NoReturn
+
+from rooms.refusal import Impossible
 
 
 def canonical(plain: Any) -> str:  # noqa: ANN401 - whatever JSON can say
-    """Write a plain value in its one text.
+    """Write a plain value, without floats, in its one text."""
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def plain_of(text: str | bytes) -> Any:  # noqa: ANN401 - whatever JSON can say
+    """Read a plain value.
 
     Raises:
-        ValueError: when it holds a float.
+        Impossible: when it is no JSON, or has a float or a name twice in it.
     """
-    if _has_float(plain):
-        raise ValueError("a float has no canonical text")
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return json.loads(
+            text, parse_float=_no_float, parse_constant=_no_float, object_pairs_hook=_once
+        )
+    except (ValueError, RecursionError) as error:
+        raise Impossible(f"not plain JSON: {error}") from None
 
 
 def content_hash(content: str | bytes) -> str:
@@ -26,12 +36,12 @@ def content_hash(content: str | bytes) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def _has_float(plain: Any) -> bool:  # noqa: ANN401 - whatever JSON can say
-    match plain:
-        case float():
-            return True
-        case dict():
-            return any(_has_float(each) for each in plain.values())
-        case list() | tuple():
-            return any(_has_float(each) for each in plain)
-    return False
+def _no_float(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no whole number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found

@@ -8,13 +8,12 @@ Why       a name that follows from the content needs nobody's word that it was n
 """
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from rooms.canonical import canonical, content_hash
+from rooms.canonical import canonical, content_hash, plain_of
 from rooms.refusal import Impossible, must
 from rooms.units import UnixMs
 
@@ -82,6 +81,11 @@ class Segment:
         """Return the offset of its last message."""
         return self.lines[-1].offset
 
+    @property
+    def is_warm(self) -> bool:
+        """Say whether a replay may begin here: with a memory, or with the log itself."""
+        return self.memory is not None or self.after is None
+
 
 def minute_of(at: int) -> UnixMs:
     """Return the minute that a moment lies in."""
@@ -123,7 +127,7 @@ def segment_of(content: bytes) -> Segment:
     """
     try:
         head, *rows = content.decode().removesuffix("\n").split("\n")
-        said = json.loads(head)
+        said = plain_of(head)
         must(said["form"] == FORM, f"its form is {said['form']!r}, not {FORM!r}")
         segment = Segment(
             feed=str(said["feed"]),
@@ -135,7 +139,7 @@ def segment_of(content: bytes) -> Segment:
             after=said["after"],
             missed=tuple(said["missed"]) if said["missed"] else None,
             memory=said["memory"],
-            lines=tuple(_line(json.loads(row)) for row in rows),
+            lines=tuple(_line(plain_of(row)) for row in rows),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Impossible(f"not a segment of a recording: {error}") from error

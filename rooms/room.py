@@ -437,3 +437,14 @@ def room_from_code(code: str) -> int:
     if room >= 2**ROOM_ID_BITS:
         raise Refused("no_room", "There is no room of this name.")
     return room
+
+
+def room_named(name: str) -> int:
+    """Read a room's id from its code, or from its number, which has more digits than a code.
+
+    Raises:
+        Refused: when it cannot be one.
+    """
+    if len(name) > 13 and name.isascii() and name.isdigit() and int(name) < 2**ROOM_ID_BITS:
+        return int(name)
+    return room_from_code(name)

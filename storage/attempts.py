@@ -259,12 +259,17 @@ async def lock_room(connection: Connection, room: int) -> JudgedRoom:
 
 
 async def land_stake(
-    connection: Connection, stake: int, *, in_time: bool, landed_at: UnixMs, slot: Slot
+    connection: Connection,
+    stake: int,
+    *,
+    in_time: bool,
+    landed_at: UnixMs,
+    slot: Slot,
+    signature: Signature,
 ) -> Side:
-    """Note when a stake landed and whether it counts."""
-    side = await connection.fetchval(
-        SQL["land_stake"], stake, "LANDED" if in_time else "MISSED", landed_at, slot
-    )
+    """Note when and by which transaction a stake landed, and whether it counts."""
+    state = "LANDED" if in_time else "MISSED"
+    side = await connection.fetchval(SQL["land_stake"], stake, state, landed_at, slot, signature)
     assert side is not None, "a stake lands once"
     return Side(side)
 

@@ -128,8 +128,8 @@ UNION SELECT signature FROM forgotten WHERE signature = ANY($1::text[]);
 -- lock_room(room) -> what a landed stake is judged by
 SELECT cut_at, sealed_at, state, outcome FROM rooms WHERE id = $1 FOR UPDATE;
 
--- land_stake(stake, state, landed_at, slot) -> the stake
-UPDATE stakes SET state = $2, landed_at = $3, landed_slot = $4
+-- land_stake(stake, state, landed_at, slot, signature) -> the stake
+UPDATE stakes SET state = $2, landed_at = $3, landed_slot = $4, signature = $5
 WHERE id = $1 AND state = 'HELD' RETURNING side;
 
 -- release_stake(stake) -> the stake

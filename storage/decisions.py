@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from rooms.event import Event, Kind
@@ -59,7 +60,12 @@ async def fix_target(connection: Connection, started: WatchStarted) -> bool:
     """
     assert started.price is not None, "a move's target is fixed by a price"
     fixed = await connection.fetchval(
-        SQL["fix_target"], started.room, started.at, started.target, started.price.value
+        SQL["fix_target"],
+        started.room,
+        started.at,
+        started.target,
+        started.price.value,
+        msgspec.to_builtins(started.price),
     )
     if fixed:
         await outbox.tell(connection, [_watch_event(started)])

@@ -7,9 +7,9 @@ WITH due AS (
 )
 UPDATE rooms r SET state = 'LOCKED' FROM due WHERE r.id = due.id RETURNING r.id;
 
--- fix_target(room, at, target, base) -> whether it was fixed now
+-- fix_target(room, at, target, base, its evidence) -> whether it was fixed now
 UPDATE rooms
-SET target = $3, base = $4, watched_at = $2
+SET target = $3, base = $4, watched_at = $2, base_evidence = $5
 WHERE id = $1 AND target IS NULL AND outcome IS NULL
 RETURNING true;
 
@@ -47,6 +47,7 @@ SET outcome = a.outcome,
     void_reason = a.reason,
     decided_at = a.at,
     state = 'DECIDED',
+    noted_at = now_ms(),
     lock_at = due.lock_at,
     cut_at = CASE WHEN r.is_live AND a.touched_at IS NOT NULL
                   THEN greatest(r.opened_at, least(r.cut_at, a.touched_at - $6::bigint))

@@ -11,7 +11,7 @@ from typing import Final
 
 from rooms.room import Outcome
 from rooms.units import Lamports
-from storage import settlements
+from storage import evidence, settlements
 from storage.connections import Connection
 from storage.rooms import kept
 from storage.settlements import Decided
@@ -26,6 +26,7 @@ class Written:
 
     Attributes:
         sealed: what the seal has on YES and on NO.
+        bundle: its evidence, as it is kept.
     """
 
     decided: Decided
@@ -35,6 +36,7 @@ class Written:
     house: Lamports
     shares: tuple[tuple[int, Lamports], ...]
     evidence_hash: str
+    bundle: str
 
 
 async def settled(connection: Connection, room: int) -> Written | None:
@@ -42,6 +44,7 @@ async def settled(connection: Connection, room: int) -> Written | None:
     row = await connection.fetchrow(SQL["settled"], room)
     if row is None:
         return None
+    kept_evidence = await evidence.of(connection, room)
     (decided,) = await settlements.decided(connection, [kept(row)])
     return Written(
         decided=decided,
@@ -51,6 +54,7 @@ async def settled(connection: Connection, room: int) -> Written | None:
         house=Lamports(row["written_house"]),
         shares=tuple((int(user), Lamports(part)) for user, part in row["written_shares"]),
         evidence_hash=row["written_hash"],
+        bundle=kept_evidence[1] if kept_evidence else "",
     )
 
 

@@ -143,6 +143,8 @@ CREATE TABLE rooms (
     held_ms integer NOT NULL DEFAULT 0 CHECK (held_ms >= 0),   -- 0: the first touch decides
     is_live boolean NOT NULL DEFAULT false,     -- bets stay open while it is watched
     pool_lamports_max bigint CHECK (pool_lamports_max > 0),    -- on a thin feed
+    base_evidence jsonb,                        -- the index price that fixed a move's target
+    noted_at bigint,                            -- when the decision was written; our clock
     CHECK (move_bps IS NOT NULL OR target IS NOT NULL),
     CHECK (
         CASE WHEN is_live THEN watch_at < deadline_at AND lock_at < deadline_at
@@ -247,7 +249,8 @@ CREATE TABLE stakes (
     state text NOT NULL DEFAULT 'HELD'
         CHECK (state IN ('HELD', 'LANDED', 'MISSED', 'RELEASED')),
     landed_at bigint,                           -- block time of the landing, in milliseconds
-    landed_slot bigint
+    landed_slot bigint,
+    signature text                              -- of the transaction in which it landed
 );
 CREATE INDEX stakes_by_room ON stakes (room_id);
 CREATE INDEX stakes_by_user ON stakes (user_id, room_id);
@@ -1168,10 +1171,20 @@ CREATE TABLE segments (                         -- a feed's log of one minute, o
     messages integer NOT NULL,
     missed jsonb,                               -- [first offset not heard, the one heard next]
     file text NOT NULL,                         -- from the recordings' folder
-    closed_at bigint NOT NULL DEFAULT now_ms()
+    closed_at bigint NOT NULL DEFAULT now_ms(),
+    is_warm boolean NOT NULL DEFAULT false      -- a replay may begin there
 );
 CREATE INDEX segments_by_feed ON segments (feed, to_at);
 CREATE INDEX segments_by_minute ON segments (minute_at);
+
+CREATE TABLE evidence (                             -- insert only
+    room_id bigint PRIMARY KEY REFERENCES rooms (id),
+    hash text NOT NULL,                             -- sha256 of the bundle's canonical text
+    bundle bytea NOT NULL,                          -- that text, in zlib's form
+    at bigint NOT NULL DEFAULT now_ms()
+);
+CREATE TRIGGER evidence_append_only BEFORE UPDATE OR DELETE ON evidence
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 -- Who may do what ---------------------------------------------------------------------------------
 -- One role a process, each with what its process does and nothing else.
@@ -1494,6 +1507,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON signing_requests TO rooms_custody;
 GRANT SELECT ON feeds, feed_seconds, segments TO rooms_recorder;
 GRANT INSERT, DELETE ON segments TO rooms_recorder;
 GRANT SELECT ON segments TO rooms_worker;
+
+-- evidence: the worker writes it, the gateway shows it.
+GRANT UPDATE (signature) ON stakes TO rooms_custody;
+GRANT UPDATE (base_evidence, noted_at) ON rooms TO rooms_worker;
+GRANT SELECT, INSERT ON evidence TO rooms_worker;
+GRANT SELECT ON evidence TO rooms_gateway;
+GRANT SELECT (id, feed, state, outcome, decided_at) ON rooms TO rooms_recorder;
+GRANT SELECT ON evidence TO rooms_custody;
 
 -- coverage came later: the auditor reads it by the line above.
 GRANT SELECT ON coverage TO rooms_worker, rooms_bot;

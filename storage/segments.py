@@ -5,10 +5,10 @@ Out       how far each feed was recorded; the segments of a stretch of a feed's 
 Promises  a segment is here only after its file is whole on the disk; the same twice is once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rooms.evidence import RecordedSegment
 from rooms.recording import Segment
 from rooms.units import UnixMs
 from storage.connections import Connection
@@ -26,28 +26,6 @@ class Recorded:
     last_offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentRow:
-    """What is known of a segment without its content.
-
-    Attributes:
-        missed: as `rooms.recording.Segment` has it.
-        file: where its content lies, from the recordings' folder.
-    """
-
-    hash: str
-    feed: str
-    partition: int
-    minute_at: UnixMs
-    from_at: UnixMs
-    to_at: UnixMs
-    first_offset: int
-    last_offset: int
-    messages: int
-    missed: Sequence[int] | None
-    file: str
-
-
 async def insert(connection: Connection, segment: Segment, content_hash: str, file: str) -> None:
     """Note that a segment lies on the disk."""
     await connection.execute(
@@ -63,6 +41,7 @@ async def insert(connection: Connection, segment: Segment, content_hash: str, fi
         len(segment.lines),
         None if segment.missed is None else list(segment.missed),
         file,
+        segment.is_warm,
     )
 
 
@@ -74,14 +53,20 @@ async def newest(connection: Connection) -> dict[str, Recorded]:
     }
 
 
-async def between(
+async def of_stretch(
     connection: Connection, feed: str, from_at: UnixMs, to_at: UnixMs
-) -> list[SegmentRow]:
-    """Return a feed's segments that touch a stretch of its log's time, in the log's order."""
-    rows = await connection.fetch(SQL["between"], feed, from_at, to_at)
-    return [SegmentRow(**row) for row in rows]
+) -> list[RecordedSegment]:
+    """Return the segments in which a stretch lies, from where a replay may begin, in order."""
+    rows = await connection.fetch(SQL["of_stretch"], feed, from_at, to_at)
+    return [RecordedSegment(**row, segments=1) for row in rows]
 
 
 async def forget(connection: Connection, before: UnixMs) -> None:
     """Forget segments whose minute lies before a moment."""
     await connection.execute(SQL["forget"], before)
+
+
+async def awaited(connection: Connection) -> dict[str, UnixMs]:
+    """Return feeds whose settlements wait for a segment, and up to when each must be recorded."""
+    rows = await connection.fetch(SQL["awaited"])
+    return {row["feed"]: UnixMs(row["until_at"]) for row in rows}

@@ -7,13 +7,18 @@ Promises  a room is divided once; rooms that a person must look at are not claim
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+import msgspec
+
+from rooms.crossing import Crossing
 from rooms.pool import Stake
 from rooms.room import Side
 from rooms.settlement import Settlement
 from rooms.units import Address, UnixMs
+from storage import evidence
 from storage.connections import Connection
+from storage.evidence import Watched
 from storage.rooms import KeptRoom, kept
 from storage.sql import queries
 
@@ -33,26 +38,42 @@ class Decided:
     room: KeptRoom
     stakes: tuple[Stake, ...]
     addresses: Mapping[int, Address]
-    crossing: Mapping[str, Any] | None
+    crossing: Crossing | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divided:
-    """A room's settlement with the fingerprint of everything that it follows from."""
+    """A room's settlement with everything that it follows from.
+
+    Attributes:
+        bundle: its evidence, in its canonical text.
+        evidence_hash: of that text.
+    """
 
     room: int
     settlement: Settlement
+    bundle: str
     evidence_hash: str
 
 
-async def claim(connection: Connection, limit: int) -> list[Decided]:
-    """Claim decided and sealed rooms, the seal that has waited longest first."""
-    rooms = [kept(row) for row in await connection.fetch(SQL["claim"], limit)]
+async def claim(
+    connection: Connection, limit: int, *, wait_ms: int = 0, is_recorded: bool = False
+) -> list[Decided]:
+    """Claim decided and sealed rooms, the seal that has waited longest first.
+
+    Args:
+        connection: the transaction in which they are divided.
+        limit: how many at most.
+        wait_ms: how long after its decision a room waits for the last of its evidence.
+        is_recorded: whether that is a segment of the recording too.
+    """
+    claimed = await connection.fetch(SQL["claim"], limit, wait_ms, is_recorded)
+    rooms = [kept(row) for row in claimed]
     return await decided(connection, rooms) if rooms else []
 
 
 async def decided(connection: Connection, rooms: Sequence[KeptRoom]) -> list[Decided]:
-    """Return rooms with all that their settlements follow from."""
+    """Return rooms with their stakes and crossings."""
     ids = [room.rule.id for room in rooms]
     stakes: dict[int, list[Stake]] = {room: [] for room in ids}
     addresses: dict[int, dict[int, Address]] = {room: {} for room in ids}
@@ -63,7 +84,7 @@ async def decided(connection: Connection, rooms: Sequence[KeptRoom]) -> list[Dec
         stakes[room].append(Stake(stake, bet, user, _SIDES[side], lamports, weight, referrer))
         addresses[room][user] = address
     crossings = {
-        row["room"]: {key: row[key] for key in ("at", "source_at", "value", "evidence")}
+        row["room"]: msgspec.convert(row["evidence"], Crossing)
         for row in await connection.fetch(SQL["crossings"], ids)
     }
     return [
@@ -93,4 +114,17 @@ async def insert(connection: Connection, divided: Sequence[Divided]) -> UnixMs:
         at,
     )
     await connection.execute(SQL["settled"], [each.room for each in divided])
+    await evidence.store(
+        connection, [(each.room, each.evidence_hash, each.bundle) for each in divided]
+    )
     return at
+
+
+def watched(decided: Decided) -> Watched:
+    """Return what of a room's watch its evidence shows."""
+    rule, to_at, crossing = decided.room.rule, decided.room.decided_at, decided.crossing
+    assert to_at is not None, "a decided room has its moment"
+    from_at = rule.watch_at
+    if crossing is not None:
+        from_at = min(from_at, (crossing.before or crossing.began or crossing.price).at)
+    return Watched(room=rule.id, feed=rule.feed, from_at=min(from_at, to_at), to_at=to_at)

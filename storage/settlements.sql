@@ -1,9 +1,17 @@
--- claim(limit) -> decided and sealed rooms, the seal that has waited longest first
+-- claim(limit, wait, whether it is recorded) -> decided and sealed rooms, the first sealed first
 -- None before there is a treasury to send the shares to, and none that a person must look at.
+-- Its evidence is waited for so many milliseconds: the last second of its watch, and the segment.
 SELECT r.*
 FROM rooms r
 WHERE r.state = 'DECIDED'
   AND r.sealed_at IS NOT NULL
+  AND (coalesce(r.noted_at, 0) <= now_ms() - $2::bigint
+       OR ((r.outcome = 'YES'
+            OR EXISTS (SELECT FROM feed_seconds s WHERE s.feed = r.feed
+                       AND s.second_at >= (r.decided_at - 1) / 1000 * 1000))
+           AND (NOT $3::boolean
+                OR EXISTS (SELECT FROM segments g
+                           WHERE g.feed = r.feed AND g.to_at >= r.decided_at))))
   AND EXISTS (SELECT FROM addresses WHERE kind = 'treasury')
   AND NOT EXISTS (SELECT FROM set_aside WHERE origin = 'rooms/' || r.id)
 ORDER BY r.sealed_at
@@ -20,9 +28,7 @@ WHERE s.room_id = ANY ($1::bigint[]) AND s.state = 'LANDED'
 ORDER BY s.id;
 
 -- crossings(rooms) -> their evidence
-SELECT room_id AS room, at, source_at, value, evidence
-FROM crossings
-WHERE room_id = ANY ($1::bigint[]);
+SELECT room_id AS room, evidence FROM crossings WHERE room_id = ANY ($1::bigint[]);
 
 -- now() -> the database's clock
 SELECT now_ms();

@@ -16,6 +16,8 @@ from typing import Final
 import structlog
 
 from rooms.audit import Breach, Rule
+from rooms.canonical import content_hash, plain_of
+from rooms.evidence import division_of, plain_division
 from rooms.pool import pool_of
 from rooms.refusal import Impossible, must
 from rooms.transfer import TransferKind
@@ -72,15 +74,16 @@ def derive(written: Written) -> Mapping[str, Lamports]:
     decided = written.decided
     pool = pool_of(decided.stakes)
     must((pool.yes, pool.no) == written.sealed, "the stakes that count are the sealed pool")
-    divided = divide(decided, pool.total)
-    settlement = divided.settlement
+    settlement = divide(decided, pool.total)
     must(
         (settlement.outcome, settlement.pool, settlement.house, settlement.shares)
         == (written.outcome, written.pool, written.house, written.shares),
         "the settlement is what the sealed pool gives",
     )
-    must(divided.evidence_hash == written.evidence_hash, "the evidence is what was hashed")
-    room = divided.room
+    must(content_hash(written.bundle) == written.evidence_hash, "the evidence is what was hashed")
+    division = plain_division(division_of(settlement, decided.stakes, decided.addresses))
+    must(plain_of(written.bundle)["division"] == division, "the evidence says the same division")
+    room = decided.room.rule.id
     due = {f"payout:{room}:{payout.user}": payout.lamports for payout in settlement.payouts} | {
         f"refund:{refund.stake}": refund.lamports for refund in settlement.refunds
     }

@@ -1,7 +1,7 @@
 """Gateway: prices and settlements for programs, over a websocket that can be resumed.
 
 In        `prices`, every partition of it, as a plain reader; public events from the database.
-Out       /v1/prices?feeds=…&from=…, /v1/settlements?cursor=…, /healthz.
+Out       /v1/prices?feeds=…&from=…, /v1/settlements?cursor=…, /v1/rooms/ROOM/evidence, /healthz.
 Promises  numbers rise and none is told twice on one line; who resumes from a number is told what
           came after it, or that it is not kept any more; who reads too slowly is told where to go
           on and closed, and costs the others nothing.
@@ -27,14 +27,21 @@ from websockets.http11 import Request, Response
 from rooms.event import PUBLIC
 from rooms.refusal import Impossible, Refused
 from rooms.units import UnixMs
-from storage import events, feeds
+from storage import events, evidence, feeds
 from storage.again import again
 from storage.connections import Connections
 from storage.events import NumberedEvent
 from streams.boards import EventBoard, PriceBoard
 from streams.subscriptions import BATCH_MAX, Line, Manners, TooSlow, tell_events, tell_prices
 from streams.topics import PRICES
-from streams.wishes import PricesWish, Wish, path_of, read_wish
+from streams.wishes import (
+    EvidenceWish,
+    PricesWish,
+    Wish,
+    path_of,
+    read_evidence_wish,
+    read_wish,
+)
 
 EVENT_POLL_S: Final = 0.5
 MESSAGE_BYTES_MAX: Final = 4_096
@@ -95,9 +102,14 @@ class Gateway:
         if path_of(request.path) == "/healthz":
             return _json(connection, HTTPStatus.OK, self.health())
         try:
+            asked = read_evidence_wish(request.path)
+            if asked is not None:
+                return await self._evidence(connection, asked)
             wish = read_wish(request.path)
             if wish is None:
-                there = "There are /v1/prices, /v1/settlements and /healthz."
+                there = (
+                    "There are /v1/prices, /v1/settlements, /v1/rooms/ROOM/evidence and /healthz."
+                )
                 return _no(connection, HTTPStatus.NOT_FOUND, "no_path", there)
             await self._check(wish)
         except Refused as refusal:
@@ -164,6 +176,23 @@ class Gateway:
                 last = await events.last_number(connection)
                 if wish.cursor > last:
                     raise Refused("bad_cursor", f"The last number is {last}, not {wish.cursor}.")
+
+    async def _evidence(self, connection: ServerConnection, asked: EvidenceWish) -> Response:
+        """Show what a settlement follows from; its text is the one that was hashed."""
+        found = await again(partial(self._read_evidence, asked.room))
+        if found is None:
+            sentence = "There is no such room, or it is not settled yet."
+            return _no(connection, HTTPStatus.NOT_FOUND, "no_evidence", sentence)
+        hash_, text = found
+        response = connection.respond(HTTPStatus.OK, text)
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json"
+        response.headers["ETag"] = f'"{hash_}"'
+        return response
+
+    async def _read_evidence(self, room: int) -> tuple[str, str] | None:
+        async with self._connections.acquire() as connection:
+            return await evidence.of(connection, room)
 
     async def _tell(self, connection: ServerConnection, wish: Wish) -> None:
         line = Line(connection, self._manners)

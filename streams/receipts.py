@@ -120,7 +120,7 @@ async def _land(
             in_time = landing.block_time <= judged[transfer.room].cut_at
             if in_time and judged[transfer.room].sealed:
                 raise Frozen(f"stake {transfer.subject} landed in time, after its room was sealed")
-            await _land_stake(connection, transfer, reading, in_time=in_time)
+            await _land_stake(connection, transfer, signature, reading, in_time=in_time)
             events += await _told_of_stake(
                 connection, transfer, signature, landing.block_time, in_time=in_time
             )
@@ -139,7 +139,12 @@ async def _land(
 
 
 async def _land_stake(
-    connection: Connection, transfer: PlannedTransfer, reading: FateReading, *, in_time: bool
+    connection: Connection,
+    transfer: PlannedTransfer,
+    signature: Signature,
+    reading: FateReading,
+    *,
+    in_time: bool,
 ) -> None:
     assert reading.landing is not None, "a landed stake is in a block"
     assert transfer.subject is not None, "a stake has an id"
@@ -149,6 +154,7 @@ async def _land_stake(
         in_time=in_time,
         landed_at=reading.landing.block_time,
         slot=reading.landing.slot,
+        signature=signature,
     )
     if not in_time:
         await plans.plan_refunds(connection, [transfer.subject])

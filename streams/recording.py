@@ -2,7 +2,8 @@
 
 In        `ticks`, every partition of it, as a plain reader that remembers how far it came.
 Out       segments on the disk; a row for each, which says where it lies and what it is.
-Promises  a segment's row is there only when its file is whole; after a restart it goes on without a
+Promises  a segment's row is there only when its file is whole; a segment that a settlement waits
+          for is closed early; after a restart it goes on without a
           hole, and says so in the next segment when the log itself had one; what is older than the
           retention is deleted by the day.
 Why       it decides nothing and nobody waits for it: what it wrote is what anyone can replay.
@@ -78,6 +79,7 @@ class Recording:
         self._recorder = Recorder({})
         self._rules: Mapping[str, Any] = {}
         self._rules_read_at = UnixMs(0)
+        self._looked_at = UnixMs(0)
 
     async def begin(self) -> None:
         """Go on from where the last recorder had everything on the disk."""
@@ -100,18 +102,36 @@ class Recording:
         """Write down what comes until cancelled."""
         while True:
             heard = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_MAX)
-            done = False
+            done = 0
             for place, batch in heard.items():
                 for message in batch:
                     for stretch in await self._hear(place.partition, message):
                         await self._keep(stretch)
-                        done = True
+                        done += 1
             if not heard:
                 for stretch in list(self._recorder.quiet(self._clock())):
                     await self._keep(stretch)
-                    done = True
+                    done += 1
+            done += await self._cut()
             if done:
                 await self._commit()
+
+    async def _cut(self) -> int:
+        """Close at once what the settlement of a decided room waits for."""
+        now = self._clock()
+        if now - self._looked_at < POLL_MS:
+            return 0
+        self._looked_at = now
+        done = 0
+        for feed, until_at in (await again(self._awaited)).items():
+            for stretch in list(self._recorder.cut(feed, until_at)):
+                await self._keep(stretch)
+                done += 1
+        return done
+
+    async def _awaited(self) -> dict[str, UnixMs]:
+        async with self._connections.acquire() as connection:
+            return await segments.awaited(connection)
 
     async def forget(self) -> None:
         """Delete days that are older than the retention, now and every hour."""
@@ -243,7 +263,10 @@ def _time_of(line: Line) -> UnixMs | None:
         heard = messages.read_heard(line.payload)
     except Impossible:
         return None
-    if not isinstance(heard, messages.Ticks) or heard.at > line.appended_at + AHEAD_MS_MAX:
+    if (
+        not isinstance(heard, messages.Ticks | messages.Inputs)
+        or heard.at > line.appended_at + AHEAD_MS_MAX
+    ):
         return None
     return UnixMs(heard.at)
 

@@ -9,6 +9,7 @@ Promises  no clock and no chance: the same segments give the same outcome at any
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -205,6 +206,20 @@ class Replay:
             self.digests.differ.append(
                 f"before offset {segment.first_offset} the worker remembered something else"
             )
+
+
+def stretches(segments: Iterable[Segment]) -> list[list[Segment]]:
+    """Put segments together that follow one another without a hole, a feed at a time."""
+    found: list[list[Segment]] = []
+    ordered = sorted(segments, key=lambda each: (each.feed, each.from_at, each.first_offset))
+    for _, of_feed in groupby(ordered, key=lambda each: each.feed):
+        before: Segment | None = None
+        for each in of_feed:
+            if before is None or not follows(each, before):
+                found.append([])
+            found[-1].append(each)
+            before = each
+    return found
 
 
 def text_of(outcome: Outcome) -> bytes:

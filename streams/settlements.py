@@ -9,15 +9,18 @@ Promises  a room is divided once; the whole pool is given away and no more; a ro
 import structlog
 
 from rooms import ledger
+from rooms.canonical import canonical, content_hash
 from rooms.event import Event, Kind
-from rooms.evidence import evidence, evidence_hash
+from rooms.evidence import RULE_VERSION, Evidence, bundle_of, division_of
 from rooms.refusal import Impossible, must
 from rooms.room import Outcome
-from rooms.settlement import settle
+from rooms.settlement import Settlement, settle
 from rooms.units import Lamports, UnixMs
+from storage import evidence as evidence_rows
 from storage import ledger as accounts
 from storage import outbox, plans, rooms, set_aside, settlements
 from storage.connections import Connection, transaction
+from storage.evidence import Witnessed
 from storage.settlements import Decided, Divided
 from streams.money import Money
 
@@ -27,17 +30,26 @@ log = structlog.get_logger()
 async def claim_settlements(money: Money) -> int:
     """Divide rooms that are decided and sealed; return how many were looked at."""
     async with transaction(money.connections) as connection:
-        decided = await settlements.claim(connection, money.settled_max)
+        decided = await settlements.claim(
+            connection,
+            money.settled_max,
+            wait_ms=money.evidence_wait_ms,
+            is_recorded=money.is_recorded,
+        )
         if not decided:
             return 0
         pools = await accounts.balances(
             connection, [ledger.pool(each.room.rule.id) for each in decided]
         )
+        seen = await evidence_rows.gather(
+            connection, [settlements.watched(each) for each in decided]
+        )
         divided: list[tuple[Decided, Divided]] = []
         for each in decided:
             room = each.room.rule.id
             try:
-                divided.append((each, divide(each, pools[ledger.pool(room)])))
+                settlement = divide(each, pools[ledger.pool(room)])
+                divided.append((each, witness(each, settlement, seen[room])))
             except Impossible as wrong:
                 await set_aside.set_aside(connection, f"rooms/{room}", repr(each), str(wrong))
                 log.error("room_set_aside", room=room, why=str(wrong))
@@ -53,7 +65,7 @@ async def claim_paid(money: Money) -> int:
         )
 
 
-def divide(decided: Decided, pool: Lamports) -> Divided:
+def divide(decided: Decided, pool: Lamports) -> Settlement:
     """Divide a room's pool.
 
     Args:
@@ -65,7 +77,6 @@ def divide(decided: Decided, pool: Lamports) -> Divided:
     """
     room, rule = decided.room, decided.room.rule
     assert room.outcome is not None, "a decided room has an outcome"
-    assert room.decided_at is not None, "a decided room has its moment"
     settlement = settle(
         decided.stakes,
         room.outcome,
@@ -76,16 +87,36 @@ def divide(decided: Decided, pool: Lamports) -> Divided:
     )
     must(settlement.pool == room.sealed_lamports, "the stakes that count are the sealed pool")
     must(settlement.pool == pool, "the sealed pool is what the ledger has for it")
-    bundle = evidence(
-        rule,
-        base=room.base,
+    return settlement
+
+
+def witness(decided: Decided, settlement: Settlement, witnessed: Witnessed) -> Divided:
+    """Put a settlement together with everything that it follows from."""
+    room, rule = decided.room, decided.room.rule
+    assert room.outcome is not None, "a decided room has an outcome"
+    assert room.decided_at is not None, "a decided room has its moment"
+    evidence = Evidence(
+        rule_version=RULE_VERSION,
+        room=rule,
+        vault=witnessed.vault,
+        treasury=witnessed.treasury,
+        made=witnessed.made,
+        base=witnessed.base,
+        outcome=room.outcome,
+        reason=room.void_reason,
         decided_at=room.decided_at,
         crossing=decided.crossing,
-        stakes=decided.stakes,
-        addresses=decided.addresses,
-        settlement=settlement,
+        coverage=witnessed.coverage,
+        spans=witnessed.spans,
+        segments=witnessed.segments,
+        seal=witnessed.seal,
+        stakes=witnessed.stakes(decided.stakes, decided.addresses),
+        division=division_of(settlement, decided.stakes, decided.addresses),
     )
-    return Divided(room=rule.id, settlement=settlement, evidence_hash=evidence_hash(bundle))
+    text = canonical(bundle_of(evidence))
+    return Divided(
+        room=rule.id, settlement=settlement, bundle=text, evidence_hash=content_hash(text)
+    )
 
 
 async def _write(connection: Connection, divided: list[tuple[Decided, Divided]]) -> None:

@@ -5,18 +5,21 @@ Out       which feeds after which numbers, or events after which number.
 Promises  what is not understood is refused with a sentence; nothing is guessed.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from rooms.refusal import Refused
+from rooms.room import room_named
 
 PRICES_PATH: Final = "/v1/prices"
 SETTLEMENTS_PATH: Final = "/v1/settlements"
 FEEDS_MAX: Final = 50
 NUMBER_MAX: Final = 2**53 - 1
 FIELDS_MAX: Final = 8
+_EVIDENCE: Final = re.compile(r"/v1/rooms/(?P<room>[0-9a-z]{1,19})/evidence")
 _FIELDS: Final = {
     PRICES_PATH: frozenset({"feeds", "from"}),
     SETTLEMENTS_PATH: frozenset({"cursor"}),
@@ -35,6 +38,13 @@ class SettlementsWish:
     """The events after a number; None: only what comes."""
 
     cursor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceWish:
+    """The evidence of one room, once."""
+
+    room: int
 
 
 Wish = PricesWish | SettlementsWish
@@ -60,6 +70,20 @@ def read_wish(target: str) -> Wish | None:
         return _prices_wish(fields.get("feeds", ""), fields.get("from", ""))
     cursor = fields.get("cursor")
     return SettlementsWish(None if cursor is None else _number("cursor", cursor))
+
+
+def read_evidence_wish(target: str) -> EvidenceWish | None:
+    """Read a request for a room's evidence, named by its number or its code; None when it is none.
+
+    Raises:
+        Refused: when no room can be named so.
+    """
+    parts = urlsplit(target)
+    named = _EVIDENCE.fullmatch(parts.path)
+    if named is None:
+        return None
+    _fields(parts.query, frozenset())
+    return EvidenceWish(room_named(named["room"]))
 
 
 def _fields(query: str, known: frozenset[str]) -> dict[str, str]:

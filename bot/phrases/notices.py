@@ -164,7 +164,7 @@ def _settled(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) ->
     how = "given back" if facts.get("outcome") == Outcome.VOID else "divided"
     return (
         f"🧾 <b>Settled:</b> {_room(card)}\n"
-        f"Pool {words.sol(pool)}, {how}. Evidence <code>{escape(facts['evidence_hash'])}</code>"
+        f"Pool {words.sol(pool)}, {how}. {words.evidence(card.room.id, facts['evidence_hash'])}"
     )
 
 

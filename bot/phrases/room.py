@@ -27,8 +27,6 @@ VOID_WORDS = {
     VoidReason.REACHED_BEFORE_WATCH: "the value was reached before the watch started",
     VoidReason.LOG_ENDED: "prices stopped arriving",
     VoidReason.FORGOTTEN: "its rule was lost with a database, and every stake was found on chain",
-    VoidReason.SOURCES_SCATTERED: "the sources lay too far apart for anyone to know the price",
-    VoidReason.TOUCH_MISSED: "a touch was found in the stored prices that was not seen in time",
 }
 
 
@@ -219,7 +217,7 @@ def _facts(card: RoomCard, live: LivePrice | None, now: UnixMs) -> list[str]:
     if room.pool_lamports_max is not None:
         lines.append(f"All stakes together: at most {words.sol(room.pool_lamports_max)}")
     if card.evidence_hash:
-        lines.append(f"Evidence: <code>{escape(card.evidence_hash)}</code>")
+        lines.append(words.evidence(room.id, card.evidence_hash))
     return lines
 
 

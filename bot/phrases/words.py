@@ -94,6 +94,14 @@ def day(at: UnixMs | int) -> str:
     return datetime.fromtimestamp(at / 1_000, UTC).strftime("%d %b %H:%M")
 
 
+def evidence(room: int, hash_: str) -> str:
+    """Say what a settlement follows from, and how anybody checks it."""
+    return (
+        f"Evidence: <code>{escape(hash_)}</code>\n"
+        f"Check it: <code>rooms verify {room_code(room)}</code>"
+    )
+
+
 def code(room: int) -> str:
     """Write a room's name."""
     return f"<code>{room_code(room)}</code>"

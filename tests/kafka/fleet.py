@@ -29,7 +29,7 @@ from rooms.catalogue import CATALOGUE
 from rooms.feed_log import Decided, FeedLog, Told, WatchStarted
 from rooms.pool import pool_of
 from rooms.tick import Tick
-from rooms.units import Address, Lamports, Slot, UnixMs, Value
+from rooms.units import Address, Lamports, Signature, Slot, UnixMs, Value
 from sandbox.kafka import Kafka
 from storage import attempts, open_rooms, outbox, seals
 from storage import ledger as accounts
@@ -211,6 +211,7 @@ class Fleet:
                         in_time=True,
                         landed_at=judged.cut_at,
                         slot=Slot(1),
+                        signature=Signature(f"stake{each['subject_id']}"),
                     )
                     entries.append(
                         ledger.stake(

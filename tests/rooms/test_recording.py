@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rooms.canonical import canonical, content_hash
+from rooms.canonical import canonical, content_hash, plain_of
 from rooms.recorder import Place, Recorder, Stretch
 from rooms.recording import Line, Segment, content_of, follows, hash_of, segment_of
 from rooms.refusal import Impossible
@@ -53,10 +53,11 @@ def test_content_with_one_byte_changed_is_another_segment_or_none(data: st.DataO
         assert hash_of(segment_of(spoilt)) != content_hash(content)
 
 
-def test_a_float_has_no_canonical_text() -> None:
+def test_a_plain_value_has_one_text_and_no_float() -> None:
     assert canonical({"b": [1, None, True], "a": "é"}) == '{"a":"é","b":[1,null,true]}'
-    with pytest.raises(ValueError, match="float"):
-        canonical({"a": [{"b": 1.0}]})
+    for text in ('{"a":[{"b":1.0}]}', "[NaN]", '{"a":1,"a":2}', "{"):
+        with pytest.raises(Impossible, match="not plain JSON"):
+            plain_of(text)
 
 
 Heard = tuple[int, str | None, int | None]

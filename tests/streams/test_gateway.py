@@ -14,12 +14,14 @@ from aiokafka import AIOKafkaProducer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from rooms.canonical import canonical, content_hash
 from rooms.catalogue import CATALOGUE
 from rooms.index_price import IndexPrice, Reason, Silence
 from rooms.refusal import Refused
+from rooms.room import room_code
 from rooms.tick import Tick
 from rooms.units import UnixMs, Value
-from storage import feeds
+from storage import evidence, feeds
 from storage.connections import Connections
 from streams import messages
 from streams.frames import Gap, Told
@@ -347,6 +349,25 @@ async def test_bad_wishes_get_clear_answers_and_health_is_told(world: World) -> 
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json()["ok"] is True
+
+
+async def test_the_evidence_of_a_room_is_shown_as_it_was_hashed(world: World) -> None:
+    room = 3_000_000_000_000_000_007
+    text = canonical({"é": [1, None]})
+    async with world.connections.acquire() as connection:
+        await connection.execute("SET session_replication_role = replica")  # its room is not here
+        await evidence.store(connection, [(room, content_hash(text), text)])
+        await connection.execute("RESET session_replication_role")
+    async with world.gateway(), httpx.AsyncClient(trust_env=False) as client:
+        base = f"http://127.0.0.1:{world.port}/v1/rooms"
+        for name in (str(room), room_code(room)):
+            answer = await client.get(f"{base}/{name}/evidence")
+            assert (answer.status_code, answer.content) == (200, text.encode())
+            assert answer.headers["ETag"] == f'"{content_hash(text)}"'
+        for name, status in (("2222", 404), ("oil1", 400), (f"{room}?x=1", 404)):
+            answer = await client.get(f"{base}/{name}/evidence")
+            assert answer.status_code == status
+            assert answer.json()["error"]["sentence"]
 
 
 async def test_who_reads_too_slowly_is_told_where_to_go_on(world: World) -> None:

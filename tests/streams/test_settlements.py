@@ -1,20 +1,30 @@
 """A decided and sealed pool is divided once, to the lamport, and everything about it planned."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
+import msgspec
 import pytest
 
 from rooms import ledger
-from rooms.evidence import evidence_hash
+from rooms.canonical import content_hash, plain_of
+from rooms.crossing import Crossing
+from rooms.evidence import evidence_of
 from rooms.feed import Guards
-from rooms.units import Address, Lamports
+from rooms.index_price import IndexPrice
+from rooms.room import Comparator
+from rooms.units import Address, Lamports, Value
+from rooms.verification import verify
+from storage import crossings
+from storage import evidence as evidence_rows
 from storage import ledger as accounts
 from storage.connections import transaction
 from streams.settlements import claim_paid, claim_settlements
 from streams.wake import drain
 from tests.place import SOL, TREASURY, Place
+from tests.rooms.bundles import price
 
 Row = dict[str, Any]
 
@@ -248,39 +258,109 @@ async def test_a_room_whose_sums_differ_is_set_aside_and_holds_nobody_up(
 
 
 async def test_the_evidence_says_all_and_names_nobody(place: Place) -> None:
+    room = await crossed(place)
+    assert await settle(place) == 1
+    text, kept = await evidence_of_room(place)
+
+    assert await place.value("SELECT evidence_hash FROM settlements") == kept == content_hash(text)
+    bundle = plain_of(text)
+    assert [each.fault for each in verify(bundle, kept) if each.fault] == []
+    evidence = evidence_of(bundle)
+    assert (evidence.vault, evidence.treasury) == ("Vault1", "Treasury")
+    assert [(stake.address, stake.signature) for stake in evidence.stakes] == [
+        ("Address2", "landed1"), ("Address4", "landed2"),
+    ]  # fmt: skip
+    assert (evidence.base, evidence.crossing) == (room.base, room.crossing)
+    assert [span.seconds for span in evidence.spans] == [1, 1, 1]
+    assert [segment.hash for segment in evidence.segments] == ["ab" * 32]
+    assert [paid.address for paid in evidence.division.payouts] == ["Address2"]
+    for word in ("creator", "user", '"p"'):
+        assert word not in text
+
+
+async def test_evidence_is_written_once_and_never_changed(place: Place) -> None:
+    await crossed(place)
+    await settle(place)
+    for statement in ("UPDATE evidence SET hash = 'x'", "DELETE FROM evidence"):
+        with pytest.raises(asyncpg.RestrictViolationError, match="append only"):
+            await place.do(statement)
+
+
+async def test_a_settlement_waits_for_the_last_of_its_evidence_and_not_for_ever(
+    place: Place,
+) -> None:
+    await stake(place, 1, 2, "YES", SOL)
+    await stake(place, 2, 4, "NO", SOL)
+    await decide(place, "NO")
+    await place.do("UPDATE rooms SET noted_at = now_ms()")
+    waits = place.money(evidence_wait_ms=60_000, is_recorded=True)
+    assert await claim_settlements(waits) == 0
+    at = await place.value("SELECT decided_at FROM rooms")
+    await second(place, (at - 1) // 1000 * 1000)
+    assert await claim_settlements(waits) == 0
+    await segment(place, at)
+    assert await claim_settlements(waits) == 1
+
+    await place.room(2)
+    await stake(place, 3, 2, "YES", SOL, room=2)
+    await decide(place, "YES", 2)
+    await place.do("UPDATE rooms SET noted_at = now_ms() - 60000 WHERE id = 2")
+    assert await claim_settlements(waits) == 1
+
+
+@dataclass
+class Crossed:
+    base: IndexPrice
+    crossing: Crossing
+
+
+async def crossed(place: Place) -> Crossed:
+    """Have room 1 cross its target, with everything that shows it."""
     await stake(place, 1, 2, "YES", SOL)
     await stake(place, 2, 4, "NO", SOL)
     await place.do(
-        "INSERT INTO crossings (room_id, at, source_at, value, evidence)"
-        " VALUES (1, 7, 6, 20400, '{\"ticks\": []}')"
+        "UPDATE stakes SET signature = 'landed' || id, landed_slot = 4,"
+        " landed_at = (SELECT cut_at FROM rooms)"
     )
-    await decide(place, "YES")
-    room = (await place.rows("SELECT * FROM rooms"))[0]
-    await settle(place)
-    rule = (
-        "feed", "scale", "comparator", "move_bps", "opened_at", "lock_at", "cut_at", "watch_at",
-        "deadline_at", "target_wait_ms", "gap_ms_max", "protocol_fee_bps", "host_fee_bps",
+    watch = await place.value("SELECT watch_at FROM rooms") // 1000 * 1000
+    await place.do("UPDATE rooms SET watch_at = $1", watch)
+    at = watch + 3_400
+    base = price(watch + 50, 20_000)
+    found = Crossing(
+        room=1, comparator=Comparator.UP, target=Value(20_400), before=price(at - 90, 20_399),
+        price=price(at, 20_400),
     )  # fmt: skip
-    bets = await place.column("SELECT id FROM bets ORDER BY id")
-    bundle = {
-        "room": {
-            **{name: room[name] for name in rule},
-            "id": "1", "base": "20000", "target": "20400",
-            "held_ms": 0, "is_live": False, "pool_lamports_max": None,
-            "guards": asdict(Guards()),
-        },
-        "decided_at": room["decided_at"],
-        "crossing": {"at": 7, "source_at": 6, "value": 20400, "evidence": {"ticks": []}},
-        "stakes": [
-            {"id": "1", "bet": str(bets[0]), "address": "Address2", "side": "YES",
-             "lamports": str(SOL), "weight_bps": 10_000},
-            {"id": "2", "bet": str(bets[1]), "address": "Address4", "side": "NO",
-             "lamports": str(SOL), "weight_bps": 10_000},
-        ],
-        "division": {
-            "outcome": "YES", "reason": None, "pool": str(2 * SOL),
-            "payouts": [{"bet": str(bets[0]), "lamports": str(SOL + SOL * 97 // 100)}],
-            "refunds": [], "shares": str(SOL // 100), "house": str(SOL * 2 // 100),
-        },
-    }  # fmt: skip
-    assert await place.value("SELECT evidence_hash FROM settlements") == evidence_hash(bundle)
+    for start in range(watch, watch + 3_000, 1_000):
+        await second(place, start)
+    await segment(place, at)
+    await decide(place, "YES")
+    await place.do(
+        "UPDATE rooms SET decided_at = $1, base_evidence = $2, noted_at = 1, guards = $3",
+        at, msgspec.to_builtins(base), msgspec.to_builtins(Guards()),
+    )  # fmt: skip
+    await place.do("INSERT INTO coverage VALUES (1, $1, $2, 0, 0)", watch, at)
+    async with place.connections.acquire() as connection:
+        await crossings.store(connection, [found])
+    return Crossed(base, found)
+
+
+async def second(place: Place, at: int) -> None:
+    await place.do(
+        "INSERT INTO feed_seconds (feed, second_at, low, high, last, changes, log_position, memory)"
+        " VALUES ('SOL/USD', $1, 20000, 20399, 20100, 2, $1, '{}')", at,
+    )  # fmt: skip
+
+
+async def segment(place: Place, to_at: int) -> None:
+    await place.do(
+        "INSERT INTO segments (hash, feed, partition, minute_at, from_at, to_at, first_offset,"
+        " last_offset, messages, file) VALUES ($1, 'SOL/USD', 0, 0, 1, $2, 3, 9, 4, 'f')",
+        "ab" * 32, to_at,
+    )  # fmt: skip
+
+
+async def evidence_of_room(place: Place, room: int = 1) -> tuple[str, str]:
+    async with place.connections.acquire() as connection:
+        found = await evidence_rows.of(connection, room)
+    assert found is not None
+    return found[1], found[0]
