@@ -17,14 +17,23 @@ from bot.phrases import making as phrases
 from bot.phrases import words
 from bot.phrases.room import fixed_as_move
 from bot.turn import Turn
+from rooms.decimal_text import text_from_whole
 from rooms.derived import derived_feed
 from rooms.expression.form import formula
 from rooms.expression.reading import Misread
-from rooms.expression.tree import Series
+from rooms.expression.tree import Comparison, Number, Series, Sign
 from rooms.feed import Feed
 from rooms.liquidity import SOL_FEED, side_lamports
 from rooms.refusal import Refused
-from rooms.room import HELD_MS_MAX, Comparator, Room, RoomRequest, Side, room_from_request
+from rooms.room import (
+    HELD_MS_MAX,
+    Comparator,
+    Room,
+    RoomRequest,
+    Side,
+    reached,
+    room_from_request,
+)
 from rooms.units import BPS_WHOLE, Bps, Lamports, Value
 from rooms.weight import chance_bps, weight_bps
 from storage import derivations, feeds, intents
@@ -189,9 +198,14 @@ async def _typed_feed(turn: Turn, text: str) -> None:
     except Misread as misread:
         turn.say(phrases.misread(misread), buttons.cancel())
         return
-    if isinstance(found.tree, Series):
-        await choose_feed(turn, found.tree.feed)
-        return
+    match found.tree:
+        case Series(feed=name):
+            await choose_feed(turn, name)
+            return
+        case Comparison(sign, Series(feed=name), Number() as number):
+            # One price and one number: a late bet on it can be weighed, so it is a fixed value.
+            await _typed_comparison(turn, name, sign, number)
+            return
     feed = derived_feed(found, known)
     await derivations.define(turn.connection, feed)
     # A condition has nothing to be asked about its target: it comes true, or not.
@@ -199,11 +213,27 @@ async def _typed_feed(turn: Turn, text: str) -> None:
     await _ask(turn, Draft(feed=feed.name, fixed_value=target))
 
 
+async def _typed_comparison(turn: Turn, name: str, sign: Sign, number: Number) -> None:
+    """Take a comparison of a feed with a number as a fixed value on that side."""
+    feed = await _feed(turn, name)
+    await feeds.draft(turn.connection, name)
+    target = typed.value(text_from_whole(number.whole, number.scale), feed.scale)
+    up = sign in (Sign.ABOVE, Sign.AT_LEAST)
+    if reached(Comparator.UP if up else Comparator.DOWN, target, await _price(turn, feed)):
+        raise Refused("target_passed", "That is so already: choose a value away from the price.")
+    draft = Draft(feed=name)
+    await turn.begin(MakingRoom(step=Step.TARGET, draft=draft))
+    await _offer_value(turn, draft, feed, target)
+
+
 async def _typed_value(turn: Turn, draft: Draft, text: str) -> None:
     """Offer the move that a typed value is now, before the value itself."""
     assert draft.feed is not None, "the feed is asked before the target"
     feed = await _feed(turn, draft.feed)
-    target = typed.value(text, feed.scale)
+    await _offer_value(turn, draft, feed, typed.value(text, feed.scale))
+
+
+async def _offer_value(turn: Turn, draft: Draft, feed: Feed, target: Value) -> None:
     price_now = await _price(turn, feed)
     if target == price_now:
         raise Refused("target_passed", "The price is there already: choose a target away from it.")
@@ -335,7 +365,7 @@ def _deadline_ms_min(turn: Turn, lock_in_ms: int) -> int:
 
 async def _feed(turn: Turn, name: str) -> Feed:
     found = (await feeds.named(turn.connection, [name])).get(name)
-    if found is None or not found.offered:
+    if found is None or not (found.offered or found.expression):
         raise Refused("no_feed", "There is no feed of this name. Choose one of the buttons.")
     return found
 
