@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from chain.signer import KeyPath
 from chain.transactions import Batch, Transfer, sign_batch
 from rooms.units import Address, Lamports
+from storage import attempts
 from storage.connections import Connections
 from streams.deposits import post_deposits
 from streams.receipts import post_fates
@@ -65,6 +67,31 @@ async def until_state(world: World, table: str, state: str) -> None:
         return found is True
 
     await world.until(is_so)
+
+
+async def test_f1_a_signing_that_could_not_be_written_down_was_never_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F1: custody dies between signing and writing down; I5: nothing of it is on chain."""
+    await people(world, 3 * SOL)
+    await final(world)
+    await withdraw(world, OUTSIDE, SOL)
+    before = len(world.solana.control.chain.history)
+
+    async def die(*_: object, **__: object) -> int:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(attempts, "write_down", die)
+        with pytest.raises(ZeroDivisionError):
+            await sign_due(world.custody)
+    world.solana.control.advance(5)
+    assert len(world.solana.control.chain.history) == before
+
+    await until_state(world, "withdrawals", "PAID")
+
+    assert await lies_at(world, OUTSIDE) == SOL
+    await world.ledger_is_chain()
 
 
 async def test_f27_what_landed_while_custody_was_away_is_posted_and_not_paid_again(

@@ -30,12 +30,12 @@ MUTATIONS = (
         "tests/chain/test_fate.py::test_height_is_read_before_status_and_history_last",
     ),
     Mutation(
-        "nothing is sent that could not be noted as sent",
+        "a signing is written down before it is sent",
         "streams/transfers.py",
-        "        if may_be_sent:\n            await send(custody, [attempt])\n",
-        "        await send(custody, [attempt])\n",
-        "tests/streams/test_custody.py"
-        "::test_what_was_sent_is_never_closed_when_a_second_round_finds_it_landed",
+        "recent, custody.fees, priority)\n    try:\n",
+        "recent, custody.fees, priority)\n    await custody.providers.send(signed.raw)\n    try:\n",
+        "tests/faults/test_chain.py"
+        "::test_f1_a_signing_that_could_not_be_written_down_was_never_sent",
     ),
     Mutation(
         "accounts are locked in one order",
@@ -55,7 +55,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an old custody signs nothing",
-        "storage/migrations/0020.receipts.sql",
+        "storage/migrations/0022.restores.sql",
         "        IF NEW.epoch <> coalesce(newest, 0) THEN",
         "        IF false THEN",
         "tests/storage/test_receipts.py"
