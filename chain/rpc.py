@@ -70,12 +70,17 @@ class SignatureStatus:
 
 @dataclass(frozen=True, slots=True)
 class ListedSignature:
-    """A transaction in an address's history."""
+    """A transaction in an address's history.
+
+    Attributes:
+        memo: what the provider says that its memos are; only the transaction itself proves it.
+    """
 
     signature: Signature
     slot: Slot
     commitment: Commitment
     error: str | None
+    memo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +303,7 @@ class Rpc:
                 Slot(each.slot),
                 each.confirmation_status,
                 wire.error_text(each.err),
+                each.memo,
             )
             for each in reply
         )

@@ -47,7 +47,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Transfers that land together or not at all.
+    """Transfers that land together or not at all; or none, and a memo of the fee payer.
 
     Attributes:
         transfers: in the order in which the runtime does them.
@@ -64,12 +64,15 @@ class Batch:
     may_repeat: bool = False
 
     def __post_init__(self) -> None:
-        _must(len(self.transfers) > 0, "a batch has at least one transfer")
+        _must(
+            self.transfers or self.owner == self.fee_payer,
+            "a batch has at least one transfer, or is a word of the fee payer's own",
+        )
         for each in self.transfers:
             _must(0 < each.lamports <= LAMPORTS_MAX, "a transfer moves at least one lamport")
             _must(each.source != each.destination, "a transfer goes from one address to another")
         _must(
-            any(each.source == self.owner for each in self.transfers),
+            not self.transfers or any(each.source == self.owner for each in self.transfers),
             "the memo's signer is the owner of money that moves",
         )
         _must(bool(self.memo), "a batch has a memo")

@@ -80,6 +80,7 @@ class Listed(Struct, frozen=True, rename="camel"):
     err: Raw
     confirmation_status: Literal["processed", "confirmed", "finalized"]
     block_time: Epoch | None = None
+    memo: str | None = None
 
 
 class Account(Struct, frozen=True):

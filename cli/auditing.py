@@ -19,6 +19,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from chain.audit_heads import newest_heads
 from chain.providers import Providers
 from chain.settings import ChainSettings, DepositSettings
 from cli.settings import Settings
@@ -29,7 +30,7 @@ from rooms.decimal_text import text_from_whole
 from rooms.refusal import CannotGoOn
 from rooms.solvency import Claim, Node
 from rooms.units import Address, Lamports
-from storage import audit, audit_log
+from storage import addresses, audit, audit_log
 from storage.audit import Owed
 from storage.connections import Connection, Connections, open_connections
 from streams.comparison import Compared, compare
@@ -55,6 +56,8 @@ class Report:
         log: the end of the audit log, or its first bad row.
         reserves: what lies at our addresses by the provider that saw least; None when unknown.
         root: over every claim.
+        heads: how many heads of the log on the chain are those of its rows; ``other_heads`` the
+            rows of which the chain says something else.
     """
 
     log: Head | BadRow
@@ -64,10 +67,16 @@ class Report:
     reserves: int | None
     claims: tuple[Claim, ...]
     root: Node
+    heads: int
+    other_heads: tuple[int, ...]
 
     def faults(self) -> list[str]:
         """Say everything that does not add up."""
         found = [self.log.why] if isinstance(self.log, BadRow) else []
+        found += [
+            f"the chain has another hash of row {number} of the audit log"
+            for number in self.other_heads
+        ]
         found += [each.what for each in self.breaches]
         found += [each.what for each in self.compared.strangers]
         found += [_difference_said(each) for each in self.compared.unexplained]
@@ -131,10 +140,31 @@ async def look(connections: Connections, providers: Providers, head_path: Path) 
         compared = await compare(connections, providers, DepositSettings())
     async with connections.acquire() as connection:
         owed = await audit.owed(connection)
+    heads, others = await _heads(connections, providers)
     claims = _claims(owed, secrets.token_bytes(solvency.SALT_BYTES))
     return Report(
-        log, tuple(breaches), compared, owed, _reserves(compared), claims, solvency.root(claims)
+        log,
+        tuple(breaches),
+        compared,
+        owed,
+        _reserves(compared),
+        claims,
+        solvency.root(claims),
+        heads,
+        others,
     )
+
+
+async def _heads(connections: Connections, providers: Providers) -> tuple[int, tuple[int, ...]]:
+    """Compare the heads on the chain with the log: how many agree, and rows that do not."""
+    async with connections.acquire() as connection:
+        operator = await addresses.operator(connection)
+        if operator is None:
+            return 0, ()
+        told = await providers.first(lambda rpc: newest_heads(rpc, operator.fee_payer))
+        there = {head.number: await audit_log.hash_at(connection, head.number) for head, _ in told}
+    others = sorted({head.number for head, _ in told if there[head.number] != head.hash})
+    return len(told) - len(others), tuple(others)
 
 
 def facts(report: Report) -> dict[str, Any]:
@@ -145,6 +175,7 @@ def facts(report: Report) -> dict[str, Any]:
         "log": {"bad_row": log.number, "why": log.why}
         if isinstance(log, BadRow)
         else {"rows": log.number, "head": log.hash},
+        "heads_on_chain": {"agree": report.heads, "differ": list(report.other_heads)},
         "addresses": [
             {
                 "address": address, "kind": report.compared.owners[address].kind,
@@ -276,6 +307,10 @@ def _show(console: Console, report: Report) -> None:
         console.print(f"[red]✘[/] the audit log: {log.why}")
     else:
         console.print(f"[green]✔[/] the audit log: {log.number} rows, head {log.hash[:16]}…")
+    said = (
+        f"{report.heads} of {report.heads + len(report.other_heads)} heads on the chain are its own"
+    )
+    console.print(f"{'[red]✘[/]' if report.other_heads else '[green]✔[/]'} {said}")
     reserves = "unknown" if report.reserves is None else f"{_sol(report.reserves)} SOL"
     console.print(f"  owed to others   {_sol(report.owed.liabilities)} SOL")
     console.print(f"  the operator's   {_sol(report.owed.own)} SOL")

@@ -106,6 +106,8 @@ class Settings(BaseSettings):
 
     audit_head: Path = Path(".rooms/audit-head")
     """Where the auditor keeps the end of its log, apart from the database."""
+    audit_memo_ms: int = Field(default=3_600_000, ge=0)
+    """How often custody puts the end of the audit log on the chain; 0 never does."""
     audit_chain_ms: int = Field(default=10_000, ge=100)
     """How often the auditor compares the ledger with the chain."""
 

@@ -120,6 +120,11 @@ async def has_settled_memo(connection: Connection, room: int) -> bool:
     return bool(await connection.fetchval(SQL["has_settled_memo"], room))
 
 
+async def audit_head_told(connection: Connection) -> int:
+    """Return the last row of the audit log that was put on the chain, or is on its way; else 0."""
+    return int(await connection.fetchval(SQL["audit_head_told"]))
+
+
 async def floors(connection: Connection, addresses: Sequence[Address]) -> dict[Address, Lamports]:
     """Return the operator's rent minimum under each address, laid or on its way."""
     rows = await connection.fetch(SQL["floors"], list(addresses))

@@ -158,3 +158,7 @@ RETURNING id;
 
 -- side_of(stake) -> its side
 SELECT side FROM stakes WHERE id = $1;
+
+-- audit_head_told() -> the last row of the audit log that was put on the chain, or is on its way
+SELECT coalesce(max(split_part(memo, ' ', 3)::bigint), 0) AS number
+FROM attempts WHERE memo LIKE 'r1 audit %' AND state IN ('SIGNED', 'LANDED');

@@ -80,6 +80,12 @@ async def check_head(connection: Connection, kept: Head | None) -> BadRow | None
     return compare(kept, now.head, there)
 
 
+async def hash_at(connection: Connection, number: int) -> str | None:
+    """Return the hash of a row, or None when there is no such row."""
+    hash_: str | None = await connection.fetchval(SQL["hash_at"], number)
+    return hash_
+
+
 async def append(connection: Connection, after: End, seen: int, limit: int) -> tuple[End, int]:
     """Add rows for new acts and events; return the new end, and up to which event was read.
 

@@ -1154,6 +1154,7 @@ CREATE FUNCTION report_breach(breach text, rule text, what text) RETURNS boolean
     END $$;
 
 -- What became final after a slot: the auditor looks back from where a provider stands.
+CREATE INDEX attempts_of_heads ON attempts (memo) WHERE memo LIKE 'r1 audit %';
 CREATE INDEX attempts_by_slot ON attempts (slot) WHERE slot IS NOT NULL;
 CREATE INDEX deposits_by_slot ON deposits (slot);
 
@@ -1515,6 +1516,7 @@ GRANT SELECT, INSERT ON evidence TO rooms_worker;
 GRANT SELECT ON evidence TO rooms_gateway;
 GRANT SELECT (id, feed, state, outcome, decided_at) ON rooms TO rooms_recorder;
 GRANT SELECT ON evidence TO rooms_custody;
+GRANT SELECT (number, event, hash) ON audit_log TO rooms_custody;
 
 -- coverage came later: the auditor reads it by the line above.
 GRANT SELECT ON coverage TO rooms_worker, rooms_bot;

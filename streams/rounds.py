@@ -16,6 +16,7 @@ import structlog
 from chain.trouble import NotKnown
 from storage.again import again
 from streams.addresses import give_addresses
+from streams.audit_heads import put_head
 from streams.custody import Custody
 from streams.deposits import post_deposits
 from streams.receipts import post_fates
@@ -38,6 +39,7 @@ class Pace:
         resend_ms: sending the same bytes again.
         deposits_ms: comparing balances.
         health_ms: asking each provider how far it is.
+        heads_ms: putting the audit log's end on the chain; 0 never does.
     """
 
     work_ms: int = 1_000
@@ -45,6 +47,7 @@ class Pace:
     resend_ms: int = 2_000
     deposits_ms: int = 15_000
     health_ms: int = 10_000
+    heads_ms: int = 0
 
 
 async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
@@ -84,6 +87,8 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
         rounds.create_task(_again(fates, pace.fates_ms))
         rounds.create_task(_again(lambda: resend(custody), pace.resend_ms))
         rounds.create_task(_again(lambda: post_deposits(custody), pace.deposits_ms))
+        if pace.heads_ms:
+            rounds.create_task(_again(lambda: put_head(custody), pace.heads_ms))
 
 
 async def _once(work: Callable[[], Awaitable[object]], every_ms: int) -> None:

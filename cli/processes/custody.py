@@ -56,7 +56,7 @@ async def run(settings: Settings) -> None:
         bell = asyncio.Event()
         app = build_app("custody", settings.kafka)
         attach(app, topics.CUSTODY, wake_bell(bell), name="custody")
-        pace = Pace(deposits_ms=settings.deposit_sweep_ms)
+        pace = Pace(deposits_ms=settings.deposit_sweep_ms, heads_ms=settings.audit_memo_ms)
         await run_app(
             app, [lambda: run_rounds(custody, bell, pace), lease.until_lost], ready=tell_ready
         )

@@ -19,7 +19,8 @@ from rooms import solvency
 from rooms.solvency import Claim, Node, Step
 from rooms.units import Lamports, UnixMs
 from storage.connections import Connections, open_connections
-from storage.flags import Flag
+from storage.flags import Flag, change
+from streams.audit_heads import put_head
 from streams.auditor import Auditor, add_to_log
 from tests.streams.custody_world import SOL, World, custody_world, people, room, sealed, stake
 
@@ -179,6 +180,63 @@ async def test_a_head_is_adopted_only_for_a_log_that_is_whole(
     )
     with pytest.raises(DoesNotAddUp, match="row 2 is missing"):
         await run_audit(settings, as_json=True, leaves=None, adopt_head=True)
+
+
+async def test_a_log_that_was_written_anew_is_not_what_the_chain_says(
+    dsn: str, world: World, head: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await people(world, 3 * SOL)
+    await keep_log(dsn, world, head)
+    assert await put_head(world.custody)
+    assert not await put_head(world.custody)  # The log has not grown.
+
+    async def landed() -> bool:
+        return (
+            await world.value("SELECT state FROM attempts WHERE memo LIKE 'r1 audit %'") == "LANDED"
+        )
+
+    await world.until(landed)
+    await world.ledger_is_chain()
+    found = await audited(settings, capsys)
+    assert found["heads_on_chain"] == {"agree": 1, "differ": []}
+    last = await world.value("SELECT max(number) FROM audit_log")
+
+    # Everything of ours says the same again: rows, hashes, and the head that was kept apart.
+    await world.execute(
+        "ALTER TABLE audit_log DISABLE TRIGGER audit_log_append_only; DELETE FROM audit_log;"
+        "ALTER TABLE acts DISABLE TRIGGER acts_append_only; DELETE FROM acts WHERE id = 1"
+    )
+    head.unlink()  # noqa: ASYNC240 - of a test's own folder
+    await keep_log(dsn, world, head)
+    await world.execute(
+        "INSERT INTO acts (kind, subject, reason, who) VALUES ('pause','a','b','c')"
+    )
+    await keep_log(dsn, world, head)
+    found = await audited(settings, capsys)
+    assert found["log"]["rows"] == last
+    assert found["heads_on_chain"] == {"agree": 0, "differ": [last]}
+    assert f"another hash of row {last} of the audit log" in found["faults"][0]
+
+
+async def test_a_head_is_not_signed_while_signing_is_paused(
+    dsn: str, world: World, head: Path
+) -> None:
+    await keep_log(dsn, world, head)
+    async with world.connections.acquire() as connection:
+        await change(connection, Flag.SIGNING, open=False, reason="test")
+    assert not await put_head(world.custody)
+    assert await world.value("SELECT count(*) FROM attempts") == 0
+
+
+async def test_a_memo_that_is_no_row_of_the_log_is_a_breach(
+    dsn: str, world: World, head: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await keep_log(dsn, world, head)
+    await put_head(world.custody)
+    assert (await audited(settings, capsys))["faults"] == []
+    await world.execute("UPDATE attempts SET memo = 'r1 audit 1 ' || repeat('0', 64)")
+    found = await audited(settings, capsys)
+    assert any("signed without a plan" in fault for fault in found["faults"])
 
 
 async def test_a_pause_and_a_resume_are_said_and_written_down(

@@ -48,6 +48,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "addresses": ALL,
         "attempts": ALL,
         "audit": frozenset({"report"}),
+        "audit_log": frozenset({"end"}),
         "deposits": ALL,
         "divisions": ALL,
         "evidence": frozenset({"of"}),
