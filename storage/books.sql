@@ -34,10 +34,11 @@ SELECT coalesce((SELECT sum(c.balance) FROM addresses a
                     OR name IN (SELECT 'floor:' || address FROM addresses
                                 WHERE kind IN ('treasury', 'fee_payer'))), 0)::bigint AS claimed;
 
--- transactions() -> every transaction on chain that moved our money, in its order
+-- transactions() -> every transaction on chain of ours or to us, in its order
 SELECT signature, slot, what, lamports FROM (
     SELECT a.signature, a.slot, a.memo AS what,
-           (SELECT sum(t.lamports) FROM transfers t JOIN attempt_transfers l ON l.transfer_id = t.id
+           (SELECT coalesce(sum(t.lamports), 0)
+            FROM transfers t JOIN attempt_transfers l ON l.transfer_id = t.id
             WHERE l.attempt_id = a.id)::bigint AS lamports
     FROM attempts a WHERE a.state = 'LANDED'
     UNION ALL
