@@ -1,15 +1,19 @@
 """Recording: frames that venues once sent, served again as if they came now.
 
 In        files of lines: ``URL <-> TIME`` opened, ``URL <- TIME: FRAME`` sent by the client,
-          ``TIME: FRAME`` sent by the venue, TIME in seconds since 1970.
+          ``TIME: FRAME`` sent by the venue, TIME in seconds since 1970; or segments of the
+          product's own recording, one JSON line a message.
 Out       each published frame at its own pace (or faster), its times moved to now.
 Promises  nothing but times and ids changes in a frame; ids rise from loop to loop and from one
           start to the next.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.venues.kraken_v1 import update_from_v1
@@ -30,6 +34,8 @@ HOSTS = {
 }
 IDS_A_MS = 16  # Ids move with the clock; faster than any venue's own ids rise.
 LOOP_PAUSE_MS = 100
+SEGMENT = ".segment.gz"
+"""How files end that hold a stretch of a feed's log: what the product itself has recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,13 @@ def load(path: Path, spoken: Mapping[str, Spoken]) -> dict[str, Tape]:
     Raises:
         ValueError: when nothing in it can be served.
     """
-    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    files = sorted([*path.glob("*.txt"), *path.rglob(f"*{SEGMENT}")]) if path.is_dir() else [path]
     moments: dict[str, list[Moment]] = {}
     for file in files:
+        if file.name.endswith(SEGMENT):
+            for name, moment in _of_segment(file, spoken):
+                moments.setdefault(name, []).append(moment)
+            continue
         lines = file.read_text(encoding="utf-8").splitlines()
         venue = _venue(lines[0]) if lines else None
         if venue is not None:
@@ -132,6 +142,36 @@ def _venue(opening: str) -> str | None:
         if host.endswith(ends):
             return venue
     return None
+
+
+def _of_segment(path: Path, spoken: Mapping[str, Spoken]) -> Iterator[tuple[str, Moment]]:
+    """Read what each venue said in a segment of a feed's log, as a trade of that venue.
+
+    Only what counted is in it: one trade where there were many, in the feed's own unit.
+    """
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+        head = json.loads(next(lines))
+        coin, _, unit = head["feed"].partition("/")
+        scale = head["rule"]["scale"]
+        for line in lines:
+            _, _, said = json.loads(line)
+            message = _ticks(said)
+            if unit != "USD" or message is None:
+                continue
+            for venue, number, value, source_at, at in message["ticks"]:
+                if venue in spoken:
+                    price = f"{value // 10**scale}.{value % 10**scale:0{scale}}"
+                    trade = Trade(coin, number, source_at, price, "1", is_buy=True)
+                    yield venue, Moment(at, spoken[venue].publish(trade, at))
+
+
+def _ticks(said: object) -> dict[str, Any] | None:
+    """Return a message of ticks; whatever else lies in a log tells no trade."""
+    try:
+        message = json.loads(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and message.get("kind") == "ticks" else None
 
 
 def _moments(

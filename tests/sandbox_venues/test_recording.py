@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from rooms.recording import Line, Segment
+from rooms.tick import Tick
+from rooms.units import UnixMs, Value
 from sandbox.venues.kraken_v1 import update_from_v1
 from sandbox.venues.recording import Player, load
 from sandbox.venues.session import Told
 from sandbox.venues.spoken import SPOKEN, symbol_at
+from storage import recordings
+from streams import messages
 from streams.feeds.sources import SOURCES
 from streams.feeds.venue import Trade
 from tests.feeds.recordings import CAPTURES, HERE, needs_captures
@@ -143,3 +148,29 @@ def test_real_recordings_become_trades_of_now(
     assert len(moments) == len(numbers) == len(heard)
     assert all(T0 - 60_000 < at < T0 + 120_000 for at in moments)
     assert all(a < b for a, b in pairwise(numbers))
+
+
+def test_segments_of_our_own_recording_are_played_as_trades(tmp_path: Path) -> None:
+    heard = [
+        Tick(venue, number, Value(value), UnixMs(T0 + at - 5), UnixMs(T0 + at))
+        for venue, number, value, at in (
+            ("binance", 7, 15_024_000_000, 10), ("kraken", 9, 15_011_000_001, 20),
+            ("binance", 8, 15_025_000_000, 90), ("elsewhere", 1, 5, 95),
+        )
+    ]  # fmt: skip
+    payloads = [
+        messages.write(messages.ticks("SOL/USD", UnixMs(T0 + 100), heard)),
+        messages.write(messages.ticks("SOL/USD", UnixMs(T0 + 200), [])), b"nonsense", None,
+    ]  # fmt: skip
+    segment = Segment(
+        feed="SOL/USD", partition=0, rule={"scale": 8}, minute_at=UnixMs(T0),
+        from_at=UnixMs(T0), to_at=UnixMs(T0 + 200), after=None, missed=None, memory=None,
+        lines=tuple(Line(at, UnixMs(T0), payload) for at, payload in enumerate(payloads)),
+    )  # fmt: skip
+    recordings.write(tmp_path, segment)
+    plays = player(tmp_path)
+    later = T0 + 3_600_000
+    told = list(plays.due("binance", TRADES["binance"], later, later + 60_000))
+    assert [trade.price for trade in trades("binance", told)] == ["150.24000000", "150.25000000"]
+    told = list(plays.due("kraken", TRADES["kraken"], later, later + 60_000))
+    assert [trade.price for trade in trades("kraken", told)] == ["150.11000001"]
