@@ -294,8 +294,10 @@ async def test_a_settlement_waits_for_the_last_of_its_evidence_and_not_for_ever(
     await decide(place, "NO")
     await place.do("UPDATE rooms SET noted_at = now_ms()")
     waits = place.money(evidence_wait_ms=60_000, is_recorded=True)
-    assert await claim_settlements(waits) == 0
     at = await place.value("SELECT decided_at FROM rooms")
+    await second(place, (at - 1) // 1000 * 1000 - 1000)
+    await segment(place, at - 1, "cd" * 32)
+    assert await claim_settlements(waits) == 0
     await second(place, (at - 1) // 1000 * 1000)
     assert await claim_settlements(waits) == 0
     await segment(place, at)
@@ -351,11 +353,11 @@ async def second(place: Place, at: int) -> None:
     )  # fmt: skip
 
 
-async def segment(place: Place, to_at: int) -> None:
+async def segment(place: Place, to_at: int, named: str = "ab" * 32) -> None:
     await place.do(
         "INSERT INTO segments (hash, feed, partition, minute_at, from_at, to_at, first_offset,"
         " last_offset, messages, file) VALUES ($1, 'SOL/USD', 0, 0, 1, $2, 3, 9, 4, 'f')",
-        "ab" * 32, to_at,
+        named, to_at,
     )  # fmt: skip
 
 
