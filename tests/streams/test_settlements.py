@@ -298,9 +298,19 @@ async def test_a_settlement_waits_for_the_last_of_its_evidence_and_not_for_ever(
     await second(place, (at - 1) // 1000 * 1000 - 1000)
     await segment(place, at - 1, "cd" * 32)
     assert await claim_settlements(waits) == 0
-    await second(place, (at - 1) // 1000 * 1000)
-    assert await claim_settlements(waits) == 0
     await segment(place, at)
+    assert await claim_settlements(waits) == 0
+    await second(place, (at - 1) // 1000 * 1000)
+    assert await claim_settlements(waits) == 1
+
+    await place.room(3)
+    await stake(place, 5, 2, "YES", SOL, room=3)
+    await decide(place, "NO", 3)
+    later = at + 60_000
+    await place.do("UPDATE rooms SET noted_at = now_ms(), decided_at = $1 WHERE id = 3", later)
+    await second(place, (later - 1) // 1000 * 1000)
+    assert await claim_settlements(waits) == 0
+    await segment(place, later, "ef" * 32)
     assert await claim_settlements(waits) == 1
 
     await place.room(2)
