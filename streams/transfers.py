@@ -28,7 +28,8 @@ from streams.divisions import are_as_planned
 
 log = structlog.get_logger()
 
-DUE_MAX = 200
+DUE_MAX = 240
+"""Whole transactions of 60: a batch cut short costs as much as a full one."""
 PRICED_ADDRESSES_MAX = 50
 _FROM_VAULT = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
 
