@@ -70,10 +70,11 @@ GROUP BY e.key HAVING count(*) > 1
 LIMIT 20;
 
 -- unplanned(after, to) -> attempts that belong to no transfer and lay no floor
--- A memo with a row of the audit log needs none. One that failed and was read back from the chain, without its bytes, tells nothing of either.
+-- A memo with a row of the audit log needs none. One that failed on chain, and was read back from
+-- there without its bytes, tells nothing of either.
 SELECT a.signature AS subject, 1::bigint AS found, 0::bigint AS expected
 FROM attempts a
-WHERE a.id > $1 AND a.id <= $2 AND a.raw <> ''
+WHERE a.id > $1 AND a.id <= $2 AND NOT (a.raw = '' AND a.state = 'REFUSED')
   AND NOT EXISTS (SELECT FROM attempt_transfers l WHERE l.attempt_id = a.id)
   AND NOT EXISTS (SELECT FROM attempt_floors f WHERE f.attempt_id = a.id)
   AND NOT EXISTS (SELECT FROM audit_log l WHERE a.memo = 'r1 audit ' || l.number || ' ' || l.hash)

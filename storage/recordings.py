@@ -84,11 +84,17 @@ def found(places: Iterable[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise Impossible(f"{place} is not there")
-        paths.update(place.rglob(f"*{SUFFIX}") if place.is_dir() else [place])
+        paths.update(_beneath(place) if place.is_dir() else [place])
     if not paths:
         raise Impossible("there is no segment of a recording: their names end with " + SUFFIX)
     # Day, feed, time and offset, whichever folder they are in.
     return sorted(paths, key=lambda path: (path.parts[-3:], path))
+
+
+def _beneath(folder: Path) -> Iterator[Path]:
+    # A day that is deleted meanwhile is no day; Path.rglob would stumble over it.
+    for inner, _, names in os.walk(folder):
+        yield from (Path(inner, name) for name in names if name.endswith(SUFFIX))
 
 
 def forget(folder: Path, before: UnixMs) -> list[str]:

@@ -26,6 +26,8 @@ VOID_WORDS = {
     VoidReason.SILENT_AT_END: "there was no index price at the deadline",
     VoidReason.REACHED_BEFORE_WATCH: "the value was reached before the watch started",
     VoidReason.LOG_ENDED: "prices stopped arriving",
+    VoidReason.SOURCES_SCATTERED: "the sources lay too far apart for anyone to know the price",
+    VoidReason.TOUCH_MISSED: "a touch was found in the stored prices that was not seen in time",
     VoidReason.FORGOTTEN: "its rule was lost with a database, and every stake was found on chain",
 }
 
