@@ -78,6 +78,7 @@ class Database:
         self._free: list[Session] = []
         self._told_ms = 0
         self._tables: list[str] = []
+        self._limits: list[tuple[Any, ...]] = []
         self._recovering: set[asyncio.Task[None]] = set()
         self.connections: list[Connection] = []
 
@@ -90,13 +91,18 @@ class Database:
             " AND tablename NOT LIKE '%yoyo%' ORDER BY 1"
         )
         self._tables = [row[0] for row in rows]
+        self._limits = self.admin.execute("SELECT value, name FROM withdrawal_limits").fetchall()
 
     def begin(self, weather: Weather) -> None:
-        """Empty all tables."""
+        """Empty all tables, and put the settings in them back as they were at first."""
         self.weather = weather
         self._told_ms = 0
         self._free.sort(key=lambda session: -session.number)
         (self.folder / "audit-head").unlink(missing_ok=True)
+        # Before the rest: to change a limit is an act, and acts begin empty.
+        self.admin.cursor().executemany(
+            "UPDATE withdrawal_limits SET value = %s WHERE name = %s", self._limits
+        )
         self.admin.execute(f"TRUNCATE {', '.join(self._tables)} RESTART IDENTITY CASCADE")
 
     async def end(self) -> None:
