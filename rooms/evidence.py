@@ -190,6 +190,13 @@ class Evidence:
     division: Division
 
 
+def shown_from(watch_at: UnixMs, crossing: Crossing | None) -> UnixMs:
+    """Return where the stored seconds begin: the watch, or the last price before its crossing."""
+    if crossing is None:
+        return watch_at
+    return min(watch_at, (crossing.before or crossing.began or crossing.price).at)
+
+
 def span_ms(from_at: int, to_at: int) -> int:
     """Return how many milliseconds a span of this watch tells together: whole seconds."""
     return max(1, -(-(to_at - from_at) // (SPANS_MAX * _SECOND_MS))) * _SECOND_MS

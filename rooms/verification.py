@@ -12,7 +12,15 @@ from typing import Any
 
 from rooms.canonical import canonical, content_hash
 from rooms.derived import Derivation, leaf_value, value_of
-from rooms.evidence import RULE_VERSION, Division, Evidence, Made, division_of, evidence_of
+from rooms.evidence import (
+    RULE_VERSION,
+    Division,
+    Evidence,
+    Made,
+    division_of,
+    evidence_of,
+    shown_from,
+)
 from rooms.expression.form import formula
 from rooms.expression.reading import Misread
 from rooms.expression.reckoning import Exact
@@ -234,7 +242,7 @@ def _watch_said(evidence: Evidence) -> str:
 
 
 def _wrong_watch(evidence: Evidence) -> Iterator[str]:
-    room = evidence.room
+    begun = shown_from(evidence.room.watch_at, evidence.crossing)
     before: int | None = None
     for span in evidence.spans:
         if before is not None and span.at < before:
@@ -249,7 +257,7 @@ def _wrong_watch(evidence: Evidence) -> Iterator[str]:
             yield f"the range of {span.at} is none"
         if span.last is not None and not _within(span.low, span.last, span.high):
             yield f"the last price of {span.at} lies outside its range"
-        if span.at < room.watch_at - SECOND_MS or span.at > evidence.decided_at:
+        if span.at < begun - SECOND_MS or span.at > evidence.decided_at:
             yield f"the seconds at {span.at} are not of the watch"
     yield from _wrong_coverage(evidence)
     yield from _unseen_touches(evidence)

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from rooms.crossing import Crossing
+from rooms.evidence import shown_from
 from rooms.pool import Stake
 from rooms.room import Side
 from rooms.settlement import Settlement
@@ -124,7 +125,5 @@ def watched(decided: Decided) -> Watched:
     """Return what of a room's watch its evidence shows."""
     rule, to_at, crossing = decided.room.rule, decided.room.decided_at, decided.crossing
     assert to_at is not None, "a decided room has its moment"
-    from_at = rule.watch_at
-    if crossing is not None:
-        from_at = min(from_at, (crossing.before or crossing.began or crossing.price).at)
+    from_at = shown_from(rule.watch_at, crossing)
     return Watched(room=rule.id, feed=rule.feed, from_at=min(from_at, to_at), to_at=to_at)

@@ -30,11 +30,14 @@ class Supply(Protocol):
 class MarketSupply:
     """The market's trades as each venue tells them."""
 
-    def __init__(self, market: Market, trade_ms: int) -> None:
+    def __init__(self, market: Market, trade_ms: int, only: frozenset[str] | None = None) -> None:
+        """Tell of every coin of the market, or of some ``only``."""
         self._market = market
         self._trade_ms = trade_ms
         self._coins = {
-            name: {spoken.symbol(coin): coin for coin in market.coins}
+            name: {
+                spoken.symbol(coin): coin for coin in market.coins if only is None or coin in only
+            }
             for name, spoken in SPOKEN.items()
         }
 
@@ -61,3 +64,39 @@ class MarketSupply:
         ]
         trades.sort(key=lambda trade: (trade.at, trade.coin))
         return [SPOKEN[venue].publish(trade, until_at) for trade in trades]
+
+
+class WithTether:
+    """A recording, and beside it the market's price of the dollar coin that it may be told in.
+
+    What is recorded in USDT is worth nothing in dollars without that price, and no recording of one
+    venue has it. What the recording has itself is told by it alone.
+    """
+
+    def __init__(self, recording: Supply, tether: Supply) -> None:
+        self._recording = recording
+        self._tether = tether
+
+    def knows(self, venue: str, symbol: str) -> bool:
+        """Say whether either has it."""
+        return self._of(venue, symbol).knows(venue, symbol)
+
+    def recent(self, venue: str, symbol: str, at: int, count: int) -> list[Trade]:
+        """Return the last trades up to a moment, oldest first."""
+        return self._of(venue, symbol).recent(venue, symbol, at, count)
+
+    def due(
+        self, venue: str, wanted: set[tuple[str, str]], after_at: int, until_at: int
+    ) -> Iterable[Told]:
+        """Return what the recording has, then the price of the dollar coin."""
+        others = {
+            (channel, symbol)
+            for channel, symbol in wanted
+            if not self._recording.knows(venue, symbol) and self._tether.knows(venue, symbol)
+        }
+        yield from self._recording.due(venue, wanted - others, after_at, until_at)
+        yield from self._tether.due(venue, others, after_at, until_at)
+
+    def _of(self, venue: str, symbol: str) -> Supply:
+        known = self._recording.knows(venue, symbol)
+        return self._recording if known or not self._tether.knows(venue, symbol) else self._tether

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -24,7 +25,7 @@ from sandbox.venues.market import ALL, BPS, Course, Market, Outage, Wick
 from sandbox.venues.recording import Player, load
 from sandbox.venues.session import Cut, Place, Rules, Spoken
 from sandbox.venues.spoken import ANSWERED, SPOKEN
-from sandbox.venues.supply import MarketSupply, Supply
+from sandbox.venues.supply import MarketSupply, Supply, WithTether
 
 Clock = Callable[[], int]
 
@@ -58,6 +59,9 @@ class VenuesSettings:
     rules: Rules = field(default_factory=Rules)
 
 
+TETHER: Final = frozenset({"USDT"})
+
+
 class Venues:
     """The venues as they run: their clients, their market, their faults."""
 
@@ -75,7 +79,9 @@ class Venues:
         self._supply: Supply = MarketSupply(self.market, settings.trade_ms)
         if settings.recording is not None:
             tapes = load(settings.recording, SPOKEN)
-            self._supply = Player(tapes, SPOKEN, pace=settings.pace, loop=settings.loop)
+            player = Player(tapes, SPOKEN, pace=settings.pace, loop=settings.loop)
+            tether = MarketSupply(self.market, settings.trade_ms, TETHER)
+            self._supply = WithTether(player, tether)
         self._clients: dict[str, set[Client]] = {name: set() for name in SPOKEN}
         self._faults = {name: Faults() for name in SPOKEN}
         self.desks = {name: Desk(source, self.market, clock) for name, source in ANSWERED.items()}
