@@ -87,11 +87,10 @@ class Database:
         self.admin.execute(CLOCK.format(path=self._clock_path))
         rows = self.admin.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-            " AND tablename <> 'withdrawal_limits'"
             " AND tablename NOT LIKE '%yoyo%' ORDER BY 1"
         )
         self._tables = [row[0] for row in rows]
-        self._limits = self.admin.execute("SELECT value, name FROM withdrawal_limits").fetchall()
+        self._limits = self.admin.execute("SELECT * FROM withdrawal_limits ORDER BY 1").fetchall()
 
     def begin(self, weather: Weather) -> None:
         """Empty all tables, and put the settings in them back as they were at first."""
@@ -99,11 +98,12 @@ class Database:
         self._told_ms = 0
         self._free.sort(key=lambda session: -session.number)
         (self.folder / "audit-head").unlink(missing_ok=True)
-        # Before the rest: to change a limit is an act, and acts begin empty.
-        self.admin.cursor().executemany(
-            "UPDATE withdrawal_limits SET value = %s WHERE name = %s", self._limits
-        )
         self.admin.execute(f"TRUNCATE {', '.join(self._tables)} RESTART IDENTITY CASCADE")
+        # Written anew and not changed back: an update moves a row, and rows have their order.
+        marks = ", ".join(["%s"] * len(self._limits[0]))
+        self.admin.cursor().executemany(
+            f"INSERT INTO withdrawal_limits VALUES ({marks})", self._limits
+        )
 
     async def end(self) -> None:
         """Wait until nothing of a story is left."""
