@@ -4,7 +4,6 @@ Promises  `--help` says what each command does; whatever cannot work is one clea
           code that is not 0; Ctrl-C is no error.
 """
 
-import logging
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -432,14 +431,9 @@ def _flag(what: str) -> "Flag":
 
 
 def _settings_here(folder: Path) -> Settings:
-    from cli.place import settings_here
+    from cli.place import settings_for_a_person
 
-    try:
-        settings, _ = settings_here(folder.resolve())
-    except BadSettings as error:
-        sys.exit(f"rooms: {error}")
-    set_up_logs("rooms", "people", level=logging.ERROR)
-    return settings
+    return settings_for_a_person(folder)
 
 
 def _is_apache(broker: str) -> bool:

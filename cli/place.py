@@ -5,11 +5,14 @@ Out       its settings, and a sentence that says where they are from; who gives 
 """
 
 import getpass
+import logging
 import os
 import socket
+import sys
 from pathlib import Path
 
 from cli.embedded import Stack
+from cli.logs import set_up_logs
 from cli.settings import PREFIX, BadSettings, Settings, read_settings_from
 
 
@@ -28,6 +31,20 @@ def settings_here(folder: Path) -> tuple[Settings, str]:
             "run `make run` first, or set the variables of docs/settings.md"
         )
     return read_settings_from(stack.environment()), f"settings: of the embedded stack in {folder}"
+
+
+def settings_for_a_person(folder: Path) -> Settings:
+    """Read the settings of a command that a person gives: whatever is wrong is one line and an end.
+
+    Raises:
+        SystemExit: when there are none, or a setting is wrong.
+    """
+    try:
+        settings, _ = settings_here(folder.resolve())
+    except BadSettings as error:
+        sys.exit(f"rooms: {error}")
+    set_up_logs("rooms", "people", level=logging.ERROR)
+    return settings
 
 
 def operator() -> str:

@@ -4,7 +4,6 @@ Promises  what changes a feed is written into the audit log in the same transact
           stays in its file; whatever is refused is one clear line and an exit code that is not 0.
 """
 
-import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli.logs import set_up_logs
 from cli.ports import BASE, HOST, Ports
 from cli.running import run_until_told
 from rooms.push import PREFIX
@@ -225,12 +223,6 @@ async def _show(settings: "Settings") -> None:
 
 
 def _settings(folder: Path) -> "Settings":
-    from cli.place import settings_here
-    from cli.settings import BadSettings
+    from cli.place import settings_for_a_person
 
-    try:
-        settings, _ = settings_here(folder.resolve())
-    except BadSettings as error:
-        sys.exit(f"rooms: {error}")
-    set_up_logs("rooms", "people", level=logging.ERROR)
-    return settings
+    return settings_for_a_person(folder)

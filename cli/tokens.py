@@ -85,11 +85,9 @@ def _pairs(told: list[str]) -> dict[str, str]:
 
 
 def _settings(data: Path) -> "Settings":
-    from cli.place import settings_here
+    from cli.place import settings_for_a_person
 
-    settings, said = settings_here(data)
-    Console(stderr=True).print(f"[dim]{said}[/]", soft_wrap=True)
-    return settings
+    return settings_for_a_person(data)
 
 
 async def _write(settings: "Settings", made: list["Feed"], reason: str) -> None:

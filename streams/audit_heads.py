@@ -16,7 +16,7 @@ from storage.connections import transaction
 from storage.flags import Flag
 from streams.custody import Custody
 from streams.restoring import is_restoring
-from streams.transfers import send_first
+from streams.transfers import send_first, write_down
 
 log = structlog.get_logger()
 
@@ -37,32 +37,9 @@ async def put_head(custody: Custody) -> bool:
     signed = await sign_batch(
         custody.signer, batch, {fee_payer: KeyPath.fee_payer()}, recent, custody.fees
     )
-    async with transaction(custody.connections) as connection:
-        await custody.fence(connection)
-        if not await flags.is_open(connection, Flag.SIGNING):
-            return False
-        attempt = await attempts.write_down(
-            connection,
-            signature=signed.signature,
-            raw=signed.raw,
-            last_valid_height=signed.last_valid_height,
-            context_slot=signed.context_slot,
-            fee_payer=fee_payer,
-            memo=batch.memo,
-            transfers=(),
-            floors=(),
-            epoch=custody.epoch,
-        )
+    attempt = await write_down(custody, signed, batch.memo)
+    if attempt is None:
+        return False
     log.info("audit_head_signed", signature=signed.signature, number=head.number)
-    await send_first(
-        custody,
-        attempts.LiveAttempt(
-            id=attempt,
-            signature=signed.signature,
-            raw=signed.raw,
-            last_valid_height=signed.last_valid_height,
-            context_slot=signed.context_slot,
-            sent_at=None,
-        ),
-    )
+    await send_first(custody, attempt)
     return True

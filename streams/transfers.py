@@ -14,7 +14,13 @@ from itertools import groupby
 import structlog
 
 from chain.signer import KeyPath
-from chain.transactions import Batch, RecentBlockhash, Transfer, sign_batch
+from chain.transactions import (
+    Batch,
+    RecentBlockhash,
+    SignedTransaction,
+    Transfer,
+    sign_batch,
+)
 from chain.trouble import NotKnown, SignerRefused
 from rooms.transfer import TransferKind
 from rooms.units import Address, Lamports
@@ -173,27 +179,52 @@ async def _sign(
     priority = None if price is None else custody.fees.priority_fee(price, len(batch.transfers))
     signed = await sign_batch(custody.signer, batch, paths, recent, custody.fees, priority)
     try:
-        async with transaction(custody.connections) as connection:
-            await custody.fence(connection)
-            if not await flags.is_open(connection, Flag.SIGNING):
-                log.info("signing is paused", transfers=len(together))
-                return None
-            attempt = await attempts.write_down(
-                connection,
-                signature=signed.signature,
-                raw=signed.raw,
-                last_valid_height=signed.last_valid_height,
-                context_slot=signed.context_slot,
-                fee_payer=fee_payer,
-                memo=memo,
-                transfers=[each.transfer.id for each in together],
-                floors=lacking,
-                epoch=custody.epoch,
-            )
+        attempt = await write_down(
+            custody,
+            signed,
+            memo,
+            transfers=[each.transfer.id for each in together],
+            floors=lacking,
+        )
     except attempts.TakenAlready as why:
         log.info("not signed", memo=memo, why=str(why))
         return None
-    log.info("signed", signature=signed.signature, memo=memo, transfers=len(together))
+    if attempt is not None:
+        log.info("signed", signature=signed.signature, memo=memo, transfers=len(together))
+    return attempt
+
+
+async def write_down(
+    custody: Custody,
+    signed: SignedTransaction,
+    memo: str,
+    *,
+    transfers: Sequence[int] = (),
+    floors: Sequence[tuple[Address, Lamports]] = (),
+) -> LiveAttempt | None:
+    """Commit a signing before it is sent, and return the attempt; None while signing is paused.
+
+    Raises:
+        TakenAlready: when one of the transfers is another attempt's by now.
+        LeaseLostError: when another custody may be at work.
+    """
+    async with transaction(custody.connections) as connection:
+        await custody.fence(connection)
+        if not await flags.is_open(connection, Flag.SIGNING):
+            log.info("signing is paused", transfers=len(transfers))
+            return None
+        attempt = await attempts.write_down(
+            connection,
+            signature=signed.signature,
+            raw=signed.raw,
+            last_valid_height=signed.last_valid_height,
+            context_slot=signed.context_slot,
+            fee_payer=custody.operator.fee_payer,
+            memo=memo,
+            transfers=transfers,
+            floors=floors,
+            epoch=custody.epoch,
+        )
     return LiveAttempt(
         id=attempt,
         signature=signed.signature,

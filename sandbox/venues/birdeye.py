@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from sandbox.venues.market import Trade
 from sandbox.venues.session import (
     Act,
-    Cut,
     Place,
+    PlainSession,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     text_of,
 )
 from sandbox.venues.tokens import mint
@@ -29,13 +30,8 @@ _ADDRESS = re.compile(r"address = (\w{1,64})")
 _BEGUN = re.compile(r'("unixTime":)(\d{10})')
 
 
-class BirdeyeSession:
+class BirdeyeSession(PlainSession):
     """One client of the socket."""
-
-    def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
-        self._opened_at = now
 
     def opened(self, now: int) -> Iterable[Act]:
         """Greet."""
@@ -45,11 +41,8 @@ class BirdeyeSession:
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Take a subscription in place of the one before; only a mistake is answered."""
         del now
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        fields = asked if isinstance(asked, dict) else {}
+        asked = object_of(text)
+        fields = asked or {}
         data = fields.get("data")
         wanted = data if isinstance(data, dict) else {}
         addresses = _ADDRESS.findall(text_of(wanted, "query")) or [text_of(wanted, "address")]
@@ -60,26 +53,6 @@ class BirdeyeSession:
                 self.subscribed = {(PRICES, each) for each in addresses if self._place.knows(each)}
             case _:
                 yield Say(compact({"type": "ERROR", "message": "Invalid request"}))
-
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: the library has answered."""
-        del payload, now, is_pong
-        return ()
-
-    def told(self, told: Told, now: int) -> Iterable[Act]:
-        """Pass it on."""
-        del now
-        yield Say(told.text)
-
-    def passed(self, now: int) -> Iterable[Act]:
-        """Leave who has been here too long."""
-        if now - self._opened_at >= self._place.rules.lifetime_ms:
-            yield Cut(1001, "24 hours")
-
-    def closing_soon(self, now: int) -> Iterable[Act]:
-        """Say nothing: Birdeye closes without a word."""
-        del now
-        return ()
 
 
 def _publish(trade: Trade, now: int) -> Told:

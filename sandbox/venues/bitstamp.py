@@ -14,11 +14,13 @@ from sandbox.venues.session import (
     Act,
     Cut,
     Place,
+    PlainSession,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     text_of,
 )
 
@@ -28,27 +30,14 @@ _TIME_US = re.compile(r'("microtimestamp":")(\d+)"')
 _ID = re.compile(r'("id":)(\d+)')
 
 
-class BitstampSession:
+class BitstampSession(PlainSession):
     """One client of the public socket."""
-
-    def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
-        self._opened_at = now
-
-    def opened(self, now: int) -> Iterable[Act]:
-        """Say nothing: Bitstamp does not greet."""
-        del now
-        return ()
 
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a subscription or a heartbeat."""
         del now
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
+        asked = object_of(text)
+        if asked is None:
             yield _error("Incorrect JSON format.")
             return
         data = asked.get("data")
@@ -66,16 +55,6 @@ class BitstampSession:
                 yield _event("bts:unsubscription_succeeded", f"{channel}_{pair}", {})
             case _:
                 yield _error("Bad subscription string.")
-
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: the library has answered."""
-        del payload, now, is_pong
-        return ()
-
-    def told(self, told: Told, now: int) -> Iterable[Act]:
-        """Pass it on."""
-        del now
-        yield Say(told.text)
 
     def passed(self, now: int) -> Iterable[Act]:
         """Leave who has been here too long."""

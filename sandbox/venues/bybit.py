@@ -13,11 +13,13 @@ from sandbox.venues.session import (
     Act,
     Cut,
     Place,
+    PlainSession,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     text_of,
     texts_of,
 )
@@ -28,27 +30,18 @@ _TIMES = re.compile(r'("(?:T|ts|cts)":)(\d{13})(?!\d)')
 _ID = re.compile(r'("i":")(\d+)"')
 
 
-class BybitSession:
+class BybitSession(PlainSession):
     """One client of the public spot socket."""
 
     def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
-        self._opened_at = self._heard_at = now
-
-    def opened(self, now: int) -> Iterable[Act]:
-        """Say nothing: Bybit does not greet."""
-        del now
-        return ()
+        super().__init__(place, now)
+        self._heard_at = now
 
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a ping or a subscription."""
         self._heard_at = now
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
+        asked = object_of(text)
+        if asked is None:
             return (_reply({}, "error:invalid json", success=False),)
         match asked.get("op"):
             case "ping":
@@ -58,11 +51,6 @@ class BybitSession:
                 return (self._subscription(asked),)
             case _:
                 return (_reply(asked, "error:unknown op", success=False),)
-
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: a websocket ping is no heartbeat here."""
-        del payload, now, is_pong
-        return ()
 
     def told(self, told: Told, now: int) -> Iterable[Act]:
         """Pass it on."""
@@ -76,11 +64,6 @@ class BybitSession:
             yield Cut(1006, "")
         elif now - self._opened_at >= rules.lifetime_ms:
             yield Cut(1001, "24 hours")
-
-    def closing_soon(self, now: int) -> Iterable[Act]:
-        """Say nothing: Bybit closes without a word."""
-        del now
-        return ()
 
     def _subscription(self, asked: Mapping[str, object]) -> Say:
         rules = self._place.rules

@@ -15,12 +15,14 @@ from sandbox.venues.session import (
     Act,
     Cut,
     Place,
+    PlainSession,
     Rate,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     rfc3339,
     shift_rfc3339,
     text_of,
@@ -34,47 +36,28 @@ _TIME = re.compile(r'("time":")([^"]+Z)"')
 _ID = re.compile(r'("trade_id":)(\d+)')
 
 
-class CoinbaseSession:
+class CoinbaseSession(PlainSession):
     """One client of the exchange feed."""
 
     def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
+        super().__init__(place, now)
         self._rate = Rate(place.rules.coinbase_messages_a_second, 1_000)
-        self._opened_at = self._beat_at = now
+        self._beat_at = now
         self._sequence = now
         self._has_subscribed = False
-
-    def opened(self, now: int) -> Iterable[Act]:
-        """Say nothing: Coinbase does not greet."""
-        del now
-        return ()
 
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a subscription."""
         if self._rate.exceeded(now):
             yield Cut(1008, "Rate limit exceeded")
             return
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
+        asked = object_of(text)
+        if asked is None:
             yield _error("Malformed JSON")
         elif asked.get("type") not in ("subscribe", "unsubscribe"):
             yield _error("Type has to be either subscribe or unsubscribe")
         else:
             yield from self._subscription(asked, now, is_new=asked["type"] == "subscribe")
-
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: the library has answered."""
-        del payload, now, is_pong
-        return ()
-
-    def told(self, told: Told, now: int) -> Iterable[Act]:
-        """Pass it on."""
-        del now
-        yield Say(told.text)
 
     def passed(self, now: int) -> Iterable[Act]:
         """Leave who has not subscribed; beat for every product that asked for it."""
@@ -88,11 +71,6 @@ class CoinbaseSession:
             for channel, product in sorted(self.subscribed):
                 if channel == "heartbeat":
                     yield Say(self._heartbeat(product, now))
-
-    def closing_soon(self, now: int) -> Iterable[Act]:
-        """Say nothing: Coinbase closes without a word."""
-        del now
-        return ()
 
     def _subscription(
         self, asked: Mapping[str, object], now: int, *, is_new: bool

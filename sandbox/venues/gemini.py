@@ -13,11 +13,13 @@ from sandbox.venues.session import (
     Act,
     Cut,
     Place,
+    PlainSession,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     text_of,
     texts_of,
 )
@@ -28,26 +30,17 @@ _TIME = re.compile(r'("timestamp":)(\d{13})(?!\d)')
 _ID = re.compile(r'("event_id":)(\d+)')
 
 
-class GeminiSession:
+class GeminiSession(PlainSession):
     """One client of the public socket."""
 
     def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
-        self._opened_at = self._beat_at = now
-
-    def opened(self, now: int) -> Iterable[Act]:
-        """Say nothing: Gemini does not greet."""
-        del now
-        return ()
+        super().__init__(place, now)
+        self._beat_at = now
 
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a subscription with the book."""
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict):
+        asked = object_of(text)
+        if asked is None:
             yield _error("InvalidJson", "The request is not JSON")
             return
         kind, wanted = asked.get("type"), asked.get("subscriptions")
@@ -71,16 +64,6 @@ class GeminiSession:
                 else:
                     self.subscribed.discard((TRADES, symbol))
 
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: the library has answered."""
-        del payload, now, is_pong
-        return ()
-
-    def told(self, told: Told, now: int) -> Iterable[Act]:
-        """Pass it on."""
-        del now
-        yield Say(told.text)
-
     def passed(self, now: int) -> Iterable[Act]:
         """Beat, and leave who has been here too long."""
         rules = self._place.rules
@@ -89,11 +72,6 @@ class GeminiSession:
         elif now - self._beat_at >= rules.gemini_heartbeat_ms:
             self._beat_at = now
             yield Say(compact({"type": "heartbeat", "timestamp": now}))
-
-    def closing_soon(self, now: int) -> Iterable[Act]:
-        """Say nothing: Gemini closes without a word."""
-        del now
-        return ()
 
     def _book(self, symbol: str, now: int) -> str:
         recent = self._place.recent(symbol, now, HISTORY)

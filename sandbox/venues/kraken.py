@@ -13,11 +13,13 @@ from sandbox.venues.session import (
     Act,
     Cut,
     Place,
+    PlainSession,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     rfc3339,
     shift_rfc3339,
     text_of,
@@ -31,13 +33,12 @@ _TIME = re.compile(r'("timestamp":")([^"]+Z)"')
 _ID = re.compile(r'("trade_id":)(\d+)')
 
 
-class KrakenSession:
+class KrakenSession(PlainSession):
     """One client of the v2 socket."""
 
     def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
-        self._opened_at = self._said_at = now
+        super().__init__(place, now)
+        self._said_at = now
 
     def opened(self, now: int) -> Iterable[Act]:
         """Tell the system's status."""
@@ -53,11 +54,8 @@ class KrakenSession:
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a request."""
         self._said_at = now
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        if not isinstance(asked, dict) or not text_of(asked, "method"):
+        asked = object_of(text)
+        if asked is None or not text_of(asked, "method"):
             yield Say(_reply("", None, now, error="Malformed request"))
             return
         method, number = text_of(asked, "method"), asked.get("req_id")
@@ -68,11 +66,6 @@ class KrakenSession:
             yield from self._subscription(method, params, number, now)
         else:
             yield Say(_reply(method, number, now, error="Unsupported method"))
-
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: the library has answered."""
-        del payload, now, is_pong
-        return ()
 
     def told(self, told: Told, now: int) -> Iterable[Act]:
         """Pass it on."""

@@ -13,12 +13,14 @@ from sandbox.venues.session import (
     Act,
     Cut,
     Place,
+    PlainSession,
     Rate,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     text_of,
 )
 
@@ -28,19 +30,13 @@ _TIME = re.compile(r'("ts":")(\d{13})"')
 _ID = re.compile(r'("tradeId":")(\d+)"')
 
 
-class OkxSession:
+class OkxSession(PlainSession):
     """One client of the public socket."""
 
     def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
+        super().__init__(place, now)
         self._rate = Rate(place.rules.okx_operations_an_hour, 3_600_000)
-        self._opened_at = self._pushed_at = now
-
-    def opened(self, now: int) -> Iterable[Act]:
-        """Say nothing: OKX does not greet."""
-        del now
-        return ()
+        self._pushed_at = now
 
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a ping or a subscription."""
@@ -48,11 +44,8 @@ class OkxSession:
             self._pushed_at = now
             yield Say("pong")
             return
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        args = asked.get("args") if isinstance(asked, dict) else None
+        asked = object_of(text) or {}
+        args = asked.get("args")
         if not isinstance(args, list) or asked.get("op") not in ("subscribe", "unsubscribe"):
             yield _error("60012", f"Invalid request: {text}", None)
         elif self._rate.exceeded(now):
@@ -60,11 +53,6 @@ class OkxSession:
         else:
             for arg in args:
                 yield from self._subscription(asked, arg, now)
-
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: a websocket ping is no keepalive here."""
-        del payload, now, is_pong
-        return ()
 
     def told(self, told: Told, now: int) -> Iterable[Act]:
         """Pass it on."""

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from sandbox.venues.market import Trade
 from sandbox.venues.session import (
     Act,
-    Cut,
     Place,
+    PlainSession,
     Say,
     Session,
     Spoken,
     Told,
     compact,
+    object_of,
     texts_of,
 )
 from sandbox.venues.tokens import curve, mint
@@ -25,27 +26,14 @@ TRADES = "trade"
 VIRTUAL_SOL = 30.119251714755496
 
 
-class PumpPortalSession:
+class PumpPortalSession(PlainSession):
     """One client of the data socket."""
-
-    def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
-        self._opened_at = now
-
-    def opened(self, now: int) -> Iterable[Act]:
-        """Say nothing: PumpPortal does not greet."""
-        del now
-        return ()
 
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a subscription."""
         del now
-        try:
-            asked = json.loads(text)
-        except ValueError:
-            asked = None
-        fields = asked if isinstance(asked, dict) else {}
+        asked = object_of(text)
+        fields = asked or {}
         keys = texts_of(fields, "keys")
         match fields.get("method"):
             case "subscribeTokenTrade" if keys:
@@ -60,26 +48,6 @@ class PumpPortalSession:
                 yield _message("Subscribed to 'migration' events.")
             case _:
                 yield Say(compact({"errors": "Invalid method or keys."}))
-
-    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
-        """Take no note: the library has answered."""
-        del payload, now, is_pong
-        return ()
-
-    def told(self, told: Told, now: int) -> Iterable[Act]:
-        """Pass it on."""
-        del now
-        yield Say(told.text)
-
-    def passed(self, now: int) -> Iterable[Act]:
-        """Leave who has been here too long."""
-        if now - self._opened_at >= self._place.rules.lifetime_ms:
-            yield Cut(1001, "24 hours")
-
-    def closing_soon(self, now: int) -> Iterable[Act]:
-        """Say nothing: PumpPortal closes without a word."""
-        del now
-        return ()
 
 
 def _message(message: str) -> Say:

@@ -16,6 +16,7 @@ from sandbox.venues.session import (
     Cut,
     Ping,
     Place,
+    PlainSession,
     Rate,
     Say,
     Session,
@@ -46,19 +47,13 @@ _TIME = re.compile(r'("(?:publish_time|prev_publish_time|price_service_receive_t
 _SLOT = re.compile(r'("slot":)(\d+)')
 
 
-class PythSession:
+class PythSession(PlainSession):
     """One client of the socket."""
 
     def __init__(self, place: Place, now: int) -> None:
-        self.subscribed: set[tuple[str, str]] = set()
-        self._place = place
+        super().__init__(place, now)
         self._rate = Rate(place.rules.pyth_messages_a_second, 1_000)
-        self._opened_at = self._pinged_at = self._ponged_at = now
-
-    def opened(self, now: int) -> Iterable[Act]:
-        """Say nothing: Hermes does not greet."""
-        del now
-        return ()
+        self._pinged_at = self._ponged_at = now
 
     def heard(self, text: str, now: int) -> Iterable[Act]:
         """Answer a request; one unknown id fails all of it."""
@@ -92,11 +87,6 @@ class PythSession:
         if is_pong:
             self._ponged_at = now
         return ()
-
-    def told(self, told: Told, now: int) -> Iterable[Act]:
-        """Pass it on."""
-        del now
-        yield Say(told.text)
 
     def passed(self, now: int) -> Iterable[Act]:
         """Ping; leave who did not answer the last one, or has been here for a day."""

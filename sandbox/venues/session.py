@@ -128,6 +128,43 @@ class Session(Protocol):
         """Say that the connection will be closed, where the venue says so."""
 
 
+class PlainSession(Session):
+    """A session that does not greet, passes on what is published, and closes without a word.
+
+    A venue says only what it does otherwise.
+    """
+
+    def __init__(self, place: Place, now: int) -> None:
+        self.subscribed = set()
+        self._place = place
+        self._opened_at = now
+
+    def opened(self, now: int) -> Iterable[Act]:
+        """Say nothing."""
+        del now
+        return ()
+
+    def beat(self, payload: bytes, now: int, *, is_pong: bool) -> Iterable[Act]:
+        """Take no note: the library has answered."""
+        del payload, now, is_pong
+        return ()
+
+    def told(self, told: Told, now: int) -> Iterable[Act]:
+        """Pass it on."""
+        del now
+        yield Say(told.text)
+
+    def passed(self, now: int) -> Iterable[Act]:
+        """Leave who has been here too long."""
+        if now - self._opened_at >= self._place.rules.lifetime_ms:
+            yield Cut(1001, "24 hours")
+
+    def closing_soon(self, now: int) -> Iterable[Act]:
+        """Say nothing."""
+        del now
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """A venue: where it listens, how a trade looks there, how a conversation goes.
@@ -176,6 +213,15 @@ def shift_rfc3339(text: str, shift_ms: int) -> str:
 def compact(told: object) -> str:
     """Write JSON without blanks, as venues do."""
     return json.dumps(told, separators=(",", ":"))
+
+
+def object_of(text: str) -> dict[str, object] | None:
+    """Return the object that a client sent, or nothing when it is none."""
+    try:
+        asked = json.loads(text)
+    except ValueError:
+        return None
+    return asked if isinstance(asked, dict) else None
 
 
 def text_of(fields: Mapping[str, object], name: str) -> str:
