@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -187,9 +187,11 @@ class Watcher:
             root = psutil.Process(self.supervisor.pid(child.name))
             total = 0
             for each in (root, *root.children(recursive=True)):
-                # PostgreSQL's processes share most of their memory: it is counted once.
-                info = each.memory_full_info()
-                total += getattr(info, "pss", info.uss)
+                # PostgreSQL's processes share most of their memory: it is counted once. Some of
+                # them come and go.
+                with suppress(psutil.NoSuchProcess):
+                    info = each.memory_full_info()
+                    total += getattr(info, "pss", info.uss)
             found[child.name] = total / 2**20
         return found
 

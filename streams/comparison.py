@@ -37,7 +37,7 @@ class Compared:
     """All addresses, as far as they could be asked for.
 
     Attributes:
-        owners: every address of ours.
+        owners: every address of ours that there was when the chain was asked.
         ledger: what the ledger says lies at each, now.
         differences: of each address, one a provider that told of it and could explain it.
         strangers: lamports that left an address of ours by a signature that is not ours.
@@ -68,7 +68,7 @@ async def compare(
     seen = [difference(each, books.ledger[each.address], books.posted, ()) for each in lying]
     doubtful = sorted({each.lying.address for each in seen if each.unexplained})
     if not doubtful:
-        return Compared(books.owners, books.ledger, _by_address(seen), (), tuple(not_known))
+        return Compared(books.only(places), books.ledger, _by_address(seen), (), tuple(not_known))
 
     landed, unread = await _landed(providers, books.live)
     incoming, strangers, stopped = await _incoming(connections, providers, doubtful, settings)
@@ -85,7 +85,7 @@ async def compare(
             ] + [_brought(each) for each in incoming if _name(each) not in books.done]
             judged.append(difference(place, books.ledger[place.address], books.posted, waiting))
     return Compared(
-        books.owners,
+        books.only(places),
         books.ledger,
         _by_address(judged),
         tuple(strangers),
@@ -108,6 +108,10 @@ class _Books:
     posted: Sequence[Effect]
     live: Sequence[Signature]
     done: AbstractSet[tuple[Signature, Address]]
+
+    def only(self, places: Sequence[Address]) -> dict[Address, OwnAddress]:
+        """Return the owners of what was asked about: an address made since then waits its turn."""
+        return {address: self.owners[address] for address in places}
 
 
 async def _read_books(

@@ -1,10 +1,12 @@
 """Every address beside a real chain: only what no known signature explains is a difference."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from chain.rpc import Rpc
 from chain.settings import DepositSettings
 from chain.signer import KeyPath
 from chain.transactions import Batch, Transfer, sign_batch
@@ -112,6 +114,29 @@ async def test_an_attempt_that_landed_and_is_not_posted_is_waiting(
     assert set(waiting(found)) == {"user", "vault", "fee_payer"}
     await look_for(auditor, 0, MINUTE)
     assert await breaches(world) == []
+
+
+async def test_an_address_made_while_the_chain_is_asked_is_compared_at_the_next_look(
+    world: World, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await people(world, 3 * SOL)
+    await world.airdrop(made[1], 7)
+    world.solana.control.advance(FINAL_BLOCKS)
+    ask, rooms_made = auditor.providers.each, 0
+
+    async def each(question: Callable[[Rpc], Awaitable[object]]) -> object:
+        nonlocal rooms_made
+        if not rooms_made:
+            rooms_made += 1
+            await room(world, cut_in_ms=60_000)
+        return await ask(question)
+
+    monkeypatch.setattr(auditor.providers, "each", each)
+    before = await compared(auditor)
+    after = await compared(auditor)
+    assert set(before.owners) == set(before.differences)
+    assert set(after.owners) == set(after.differences)
+    assert len(after.owners) == len(before.owners) + 1
 
 
 async def test_a_provider_that_is_behind_differs_in_nothing(world: World, auditor: Auditor) -> None:
