@@ -18,7 +18,7 @@ from bot.phrases import words
 from bot.phrases.room import fixed_as_move
 from bot.turn import Turn
 from rooms.decimal_text import text_from_whole
-from rooms.derived import derived_feed
+from rooms.derived import CONDITION, derived_feed
 from rooms.expression.form import formula
 from rooms.expression.reading import Misread
 from rooms.expression.tree import Comparison, Number, Series, Sign
@@ -379,8 +379,9 @@ async def _price(turn: Turn, feed: Feed) -> Value:
 
 
 def _no_price(feed: Feed) -> Refused:
+    said = f"There is no price of {feed.expression or feed.name} right now, so "
+    if feed.unit == CONDITION:
+        return Refused("no_price", f"{said}nobody knows whether it is true. Type the time again.")
     return Refused(
-        "no_price",
-        f"There is no price of {feed.expression or feed.name} right now, so a value cannot be "
-        "judged. Choose a move, or try again in a moment.",
+        "no_price", f"{said}a value cannot be judged. Choose a move, or try again in a moment."
     )

@@ -1,19 +1,20 @@
 """Demo: the whole story by itself, told as it happens, and then reckoned to the lamport.
 
-In        a seed for the sandbox market.
+In        a seed for the sandbox market; which story.
 Out       the story; a table of every balance before and after, and of every transaction; JSON of
           the same facts when asked for.
-Promises  four people act through the real bot; one room ends YES, one NO, one VOID; anything that
-          does not add up is named, and the exit code is not 0.
+Promises  four people act through the real bot; every room ends as the story says; its evidence is
+          worked out again; anything that does not add up is named, and the exit code is not 0.
 """
 
 import asyncio
 import json
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -29,12 +30,14 @@ from chain.rpc import Rpc
 from chain.settings import RpcSettings
 from chain.signer import KeyPath
 from chain.trouble import NotKnown
+from cli.clock import now_ms
 from cli.embedded import SANDBOX, Stack
 from cli.hearing import faults_of, heard_from
-from cli.plot import RECORDED, STORY, WITHDRAWN, PlannedRoom, Plot, Steering
+from cli.plot import RECORDED, STORIES, WITHDRAWN, PlannedRoom, Plot, Signed, Steering
 from cli.ports import HOST, Ports
 from cli.scale import more_ports_of
 from cli.settings import read_settings_from
+from cli.signers import Signers
 from cli.story import Actor
 from cli.supervisor import Supervisor
 from cli.up import running_stack
@@ -42,8 +45,8 @@ from cli.verifying import Asked, verified
 from rooms.decimal_text import text_from_whole
 from rooms.evidence import evidence_hash
 from rooms.refusal import CannotGoOn
-from rooms.room import Outcome, State
-from rooms.units import Address, Lamports
+from rooms.room import Outcome, State, room_from_code
+from rooms.units import BPS_WHOLE, Address, Lamports
 from sandbox.telegram.person import Person
 from storage import books
 from storage.books import Books
@@ -53,6 +56,7 @@ SETTLE_LIMIT_S: Final = 90.0
 ENDING_LIMIT_S: Final = 120.0
 STEER_LIMIT_S: Final = 30.0
 WIDE: Final = 140
+_PRICE: Final = re.compile(r"\{([A-Z]+)([+-][0-9]+)\}")
 _COLOURS = {"Ann": "magenta", "Bo": "cyan", "Cy": "green", "Di": "yellow"}
 
 
@@ -85,6 +89,7 @@ async def play(
     seed: int,
     as_json: bool,
     folder: Path | None,
+    story: str = "prices",
     kill: str | None = None,
     recording: Path | None = None,
     apache: bool = False,
@@ -97,6 +102,7 @@ async def play(
         seed: which sandbox market; the same seed, the same prices.
         as_json: print facts instead of a story.
         folder: where the data is kept; None keeps it nowhere.
+        story: which of `cli.plot.STORIES`.
         kill: end this process with -9 while the rooms are watched; then rooms may be void.
         recording: play on captured frames, served at their own pace, instead of the market.
         apache: on Apache Kafka instead of our own broker.
@@ -120,7 +126,7 @@ async def play(
         )  # fmt: skip
         supervisor = await held.enter_async_context(running_stack(stack, console))
         world = await held.enter_async_context(
-            _world(stack, supervisor, tell, RECORDED if recording else STORY, seed)
+            _world(stack, supervisor, tell, RECORDED if recording else STORIES[story], seed)
         )
         before, after, codes = await world.play(kill)
         faults = await world.reckon(after, strict=kill is None)
@@ -128,7 +134,7 @@ async def play(
         if as_json:
             sys.stdout.write(json.dumps(_facts(stack, tell, before, after, codes, faults)) + "\n")
         else:
-            _show(console, before, after)
+            _show(console, before, after, names_of(codes))
     # Raised only when everything has stopped, so that it is the one line that is left.
     if faults:
         raise DoesNotAddUpError("it does not add up: " + "; ".join(faults))
@@ -149,15 +155,30 @@ class World:
     tell: Teller
     plot: Plot
     outside: Address
+    signers: Signers | None
+    codes: dict[str, str] = field(default_factory=dict)
 
     async def play(self, kill: str | None) -> tuple[Books, Books, dict[str, str]]:
-        """Play the story; return the books before and after, and each feed's room."""
+        """Play the story; return the books before and after, and the code of each room."""
+        async with asyncio.TaskGroup() as tasks:
+            saying = None
+            if self.signers is not None:
+                await self.signers.register(self.connections)
+                saying = tasks.create_task(self.signers.say())
+            before = await self._play(kill)
+            if saying is not None:
+                saying.cancel()
+        return before, await self.at_rest(), self.codes
+
+    async def _play(self, kill: str | None) -> Books:
         await _together(actor.arrive() for actor in self.actors.values())
         before = await self.books()
         for how in self.plot.before:
             await self._steer(how)
-        opened = await _gathered(self._open(room) for room in self.plot.rooms)
+        prices = await self._prices()
+        opened = await _gathered(self._open(room, prices) for room in self.plot.rooms)
         codes = {room.feed: code for room, code in zip(self.plot.rooms, opened, strict=True)}
+        self.codes |= codes
         await _together(self._bets_of(name, codes) for name in self.actors)
         await _together(
             self.actors[bet.name].hear_of(codes[bet.feed], "Watching")
@@ -170,10 +191,12 @@ class World:
             self.tell("demo", self.plot.turn_said)
         for how in self.plot.turn:
             await self._steer(how)
+        if self.signers is not None:
+            self.signers.turn()
         await _together(self._hear_the_end(name, codes, kill) for name in self.actors)
         await self._settled()
         await self.actors[self.plot.withdraws].withdraw(WITHDRAWN, self.outside)
-        return before, await self.at_rest(), codes
+        return before
 
     async def books(self) -> Books:
         """Read the books now."""
@@ -193,14 +216,16 @@ class World:
     async def reckon(self, after: Books, *, strict: bool) -> list[str]:
         """Say everything that does not add up; ``strict`` expects the outcomes of the story."""
         expected = {room.feed: room.endings for room in self.plot.rooms}
+        names = names_of(self.codes)
         faults = after.faults() + await self._differences(after)
         if after.waiting:
             faults.append(f"{after.waiting} transfers have not ended")
         for line in after.rooms:
+            name = names[line.id]
             if line.state is not State.PAID:
-                faults.append(f"the room on {line.feed} is {line.state}, not PAID")
-            if strict and line.outcome not in expected[line.feed]:
-                faults.append(f"the room on {line.feed} ended {line.outcome} ({line.void_reason})")
+                faults.append(f"the room on {name} is {line.state}, not PAID")
+            if strict and line.outcome not in expected[name]:
+                faults.append(f"the room on {name} ended {line.outcome} ({line.void_reason})")
         if len(after.rooms) != len(self.plot.rooms):
             faults.append(f"{len(after.rooms)} rooms were opened, not {len(self.plot.rooms)}")
         got = await self._at_chain(self.rpcs[0], [self.outside])
@@ -214,21 +239,24 @@ class World:
     async def verify(self, after: Books) -> list[str]:
         """Work every settlement out again: offline, on the chain, and from the recording."""
         faults: list[str] = []
+        names = names_of(self.codes)
         for line in after.rooms:
+            room = names[line.id]
             asked = Asked(
                 what=str(line.id),
                 url=f"http://{HOST}:{self.stack.ports.gateway}",
                 rpcs=[self.stack.solana_url],
+                segments=[self.stack.folder / "recordings"],
             )
             bundle, findings = await verified(asked, None)
-            found = [f"{line.feed}: {each.what}: {each.fault}" for each in findings if each.fault]
+            found = [f"{room}: {each.what}: {each.fault}" for each in findings if each.fault]
             if found:
                 faults += found
             else:
                 name = evidence_hash(bundle)[:16]
                 self.tell(
                     "demo",
-                    f"{line.feed}: evidence {name}… holds, offline and on chain: "
+                    f"{room}: evidence {name}… holds, offline, on chain and from the recording: "
                     f"{len(findings)} checks",
                 )
         return faults
@@ -253,10 +281,19 @@ class World:
         _, there = await rpc.balances(addresses, "finalized")
         return {address: there[address] or Lamports(0) for address in addresses}
 
-    async def _open(self, room: PlannedRoom) -> str:
+    async def _open(self, room: PlannedRoom, prices: Mapping[str, int]) -> str:
+        typed = None if room.typed is None else _filled(room.typed, prices)
         return await self.actors[room.maker].make_room(
-            room.feed, room.target, room.lock, room.deadline
+            room.feed, room.target, room.lock, room.deadline, typed
         )
+
+    async def _prices(self) -> Mapping[str, int]:
+        """Return what every coin of the market costs, times 10^12, where an expression asks."""
+        if not any(room.typed for room in self.plot.rooms):
+            return {}
+        answer = (await self.venues.get("/state")).raise_for_status()
+        prices: dict[str, int] = answer.json()["prices_e12"]
+        return prices
 
     async def _bets_of(self, name: str, codes: dict[str, str]) -> None:
         for bet in self.plot.bets:
@@ -296,6 +333,21 @@ class World:
             raise OSError("the sandbox venues cannot be steered")
 
 
+def names_of(codes: Mapping[str, str]) -> dict[int, str]:
+    """Return what the story calls each room."""
+    return {room_from_code(code): name for name, code in codes.items()}
+
+
+def _filled(typed: str, prices: Mapping[str, int]) -> str:
+    """Put prices, so many basis points off, where an expression has places for them."""
+
+    def price(found: re.Match[str]) -> str:
+        there = prices[found[1]] * (BPS_WHOLE + int(found[2])) // BPS_WHOLE
+        return text_from_whole(there // 10**8, 4)
+
+    return _PRICE.sub(price, typed)
+
+
 def _ending(outcome: Outcome, side: str) -> str:
     if outcome is Outcome.VOID:
         return "came back"
@@ -332,7 +384,12 @@ async def _world(
             tell=tell,
             plot=plot,
             outside=await _outside_address(stack, seed),
+            signers=None if plot.signed is None else _signers(stack, plot.signed),
         )
+
+
+def _signers(stack: Stack, plan: Signed) -> Signers:
+    return Signers(plan, stack.folder, f"http://{HOST}:{stack.ports.push}", now_ms)
 
 
 async def _outside_address(stack: Stack, seed: int) -> Address:
@@ -381,16 +438,15 @@ def _sol(lamports: int) -> str:
     return text_from_whole(lamports, 9)
 
 
-def _show(console: Console, before: Books, after: Books) -> None:
+def _show(console: Console, before: Books, after: Books, names: Mapping[int, str]) -> None:
     earlier = {line.address: line.lamports for line in before.addresses}
-    feeds = {line.id: line.feed for line in after.rooms}
     table = Table(title="\nBalances on chain, in SOL", title_justify="left")
     for heading in ("whose", "address"):
         table.add_column(heading)
     for heading in ("before", "after", "change", "may be claimed"):
         table.add_column(heading, justify="right")
     for line in after.addresses:
-        whose = line.name or (feeds[line.room] + " vault" if line.room else line.kind)
+        whose = line.name or (names[line.room] + " vault" if line.room else line.kind)
         was = earlier.get(line.address, 0)
         claimed = "" if line.claimed is None else _sol(line.claimed)
         table.add_row(
@@ -399,13 +455,13 @@ def _show(console: Console, before: Books, after: Books) -> None:
         )  # fmt: skip
     console.print(table)
     endings = Table(title="\nRooms", title_justify="left")
-    for heading in ("feed", "outcome", "why"):
+    for heading in ("room on", "outcome", "why"):
         endings.add_column(heading)
     for heading in ("pool", "left the vault"):
         endings.add_column(heading, justify="right")
     for room in after.rooms:
         endings.add_row(
-            room.feed, str(room.outcome), room.void_reason or "", _sol(room.pool),
+            names[room.id], str(room.outcome), room.void_reason or "", _sol(room.pool),
             _sol(room.left_vault),
         )  # fmt: skip
     console.print(endings)
@@ -426,6 +482,7 @@ def _facts(
     faults: list[str],
 ) -> dict[str, Any]:
     earlier = {line.address: line.lamports for line in before.addresses}
+    names = names_of(codes)
     return {
         "seed": stack.seed,
         "broker": stack.broker,
@@ -433,7 +490,7 @@ def _facts(
         "story": tell.told,
         "rooms": [
             {
-                "feed": line.feed, "room": str(line.id), "code": codes.get(line.feed),
+                "feed": names[line.id], "room": str(line.id), "code": codes[names[line.id]],
                 "outcome": line.outcome, "reason": line.void_reason,
                 "pool": str(line.pool), "left_vault": str(line.left_vault),
             }

@@ -104,6 +104,12 @@ def up(
 @app.command()
 def demo(
     seed: Seed = 1,
+    story: Annotated[
+        str,
+        typer.Option(
+            help="prices; or conditions: a market cap, a condition, a value that people sign."
+        ),
+    ] = "prices",
     as_json: Annotated[bool, typer.Option("--json", help="Print facts as JSON.")] = False,
     data: Annotated[
         Path | None, typer.Option(help="Keep the demo's data here instead of nowhere.")
@@ -124,10 +130,13 @@ def demo(
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
     from cli.demo import play
+    from cli.plot import STORIES
 
+    if story not in STORIES:
+        raise typer.BadParameter(f"choose {' or '.join(STORIES)}", param_hint="--story")
     run_until_told(
         play(
-            seed=seed, as_json=as_json, folder=data, kill=kill, recording=recording,
+            seed=seed, as_json=as_json, folder=data, story=story, kill=kill, recording=recording,
             apache=_is_apache(kafka), turnkey=in_turnkey, copies=_copies(scale),
         )
     )  # fmt: skip

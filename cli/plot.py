@@ -1,6 +1,6 @@
 """Plot: what happens in the demo: which rooms, who bets what, how the market is steered.
 
-Holds     the story on the seeded market, and the one on captured frames.
+Holds     two stories on the seeded market, and one on captured frames.
 Why       the story is data, so that telling and reckoning it is one piece of code.
 """
 
@@ -16,14 +16,22 @@ WITHDRAWN: Final = "1.5"
 
 @dataclass(frozen=True, slots=True)
 class PlannedRoom:
-    """A room that somebody makes, and how it may end."""
+    """A room that somebody makes, and how it may end.
+
+    Attributes:
+        feed: the button that is pressed; or of an expression, what the story calls it.
+        target: what is typed as the target; None for a condition, which is asked for none.
+        typed: the expression, in which ``{SOL+80}`` stands for 80 basis points above what SOL
+            costs before rooms are made.
+    """
 
     maker: str
     feed: str
-    target: str
+    target: str | None
     lock: str
     deadline: str
     endings: tuple[Outcome, ...]
+    typed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,17 @@ class Steering:
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A push feed: what its signers say before the turn, and after it."""
+
+    name: str
+    unit: str
+    signers: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
     """A story.
@@ -52,6 +71,7 @@ class Plot:
     Attributes:
         before: how the market is steered before rooms are made.
         turn: how it is steered once all rooms are watched.
+        signed: a feed of values that people sign and send in.
         withdraws: who sends SOL outside in the end.
     """
 
@@ -59,6 +79,7 @@ class Plot:
     bets: tuple[Bet, ...]
     before: tuple[Steering, ...] = ()
     turn: tuple[Steering, ...] = ()
+    signed: Signed | None = None
     turn_said: str = ""
     withdraws: str
 
@@ -91,6 +112,45 @@ STORY: Final = Plot(
     withdraws="Cy",
 )
 
+ANY_CONDITION: Final = Plot(
+    rooms=(
+        PlannedRoom("Ann", "mcap:BONK", "+1%", "15s", "40s", (Outcome.YES,)),
+        PlannedRoom(
+            "Bo",
+            "a condition",
+            None,
+            "15s",
+            "40s",
+            (Outcome.YES,),
+            typed="price(SOL) >= {SOL+80} and mcap(BONK) > 1M",
+        ),
+        PlannedRoom("Cy", "push:rain", "+4%", "15s", "40s", (Outcome.YES,)),
+    ),
+    bets=(
+        Bet("Ann", "mcap:BONK", "YES", "0.5"),
+        Bet("Bo", "mcap:BONK", "NO", "0.3"),
+        Bet("Bo", "a condition", "YES", "0.4"),
+        Bet("Cy", "a condition", "NO", "0.2"),
+        Bet("Cy", "push:rain", "YES", "0.25"),
+        Bet("Di", "push:rain", "NO", "0.35"),
+    ),
+    before=(Steering("hold", "SOL/USD"), Steering("hold", "BONK/USD")),
+    turn=(
+        Steering("drift", "SOL/USD", {"over_ms": 1_500, "bps": 160, "hold": True}),
+        Steering("drift", "BONK/USD", {"over_ms": 1_500, "bps": 160, "hold": True}),
+    ),
+    turn_said="moves SOL and BONK up, and it rains",
+    signed=Signed(
+        name="rain",
+        unit="mm",
+        signers=("alice", "bob", "carol"),
+        before=("12.0", "12.0", "12.1"),
+        after=("12.8", "12.9", "12.9"),
+    ),
+    withdraws="Ann",
+)
+"""Rooms on a market cap, on a condition over two feeds, and on a value that people sign."""
+
 RECORDED: Final = Plot(
     rooms=(PlannedRoom("Ann", "BTC/USD", "+0.02%", "12s", "40s", (Outcome.YES, Outcome.NO)),),
     bets=(
@@ -101,3 +161,6 @@ RECORDED: Final = Plot(
     ),
     withdraws="Bo",
 )
+
+STORIES: Final[Mapping[str, Plot]] = {"prices": STORY, "conditions": ANY_CONDITION}
+"""What `rooms demo --story` can tell on the seeded market."""

@@ -119,7 +119,7 @@ def send(
     from cli.clock import now_ms
     from rooms.push import Push
     from streams.pushes import PATH
-    from streams.signatures import BadKeyFile, read_key
+    from streams.signatures import BadKeyFile, read_key, signed_body
 
     try:
         signing = read_key(file)
@@ -130,14 +130,7 @@ def send(
         feed=PREFIX + name, signer=signer, value=value, at=now,
         sequence=now if sequence is None else sequence,
     )  # fmt: skip
-    body = {
-        "feed": push.feed,
-        "signer": push.signer,
-        "value": push.value,
-        "at": push.at,
-        "sequence": push.sequence,
-        "signature": signing.sign(push.signed_text().encode()).hex(),
-    }
+    body = signed_body(push, signing)
     try:
         answer = httpx.post(f"{url}{PATH}", json=body, timeout=10, trust_env=False)
     except httpx.HTTPError as trouble:
@@ -161,7 +154,7 @@ async def _register(settings: "Settings", feed: "Feed", reason: str) -> None:
         open_connections(settings.dsn, name="push", size_max=1) as connections,
         transaction(connections) as connection,
     ):
-        await _write(connection, feed, reason)
+        await write(connection, feed, reason)
     Console().print(
         f"[bold]{feed.name}[/] in {feed.unit}, {feed.scale} decimal places: "
         f"{len(feed.symbols)} signers, {feed.guards.quorum} must agree",
@@ -183,11 +176,16 @@ async def _revoke(settings: "Settings", name: str, signer: str, reason: str) -> 
         if feed is None or signer not in feed.symbols:
             raise CannotGoOn(f"{name} knows no signer {signer}; `rooms push list` shows them")
         left = {each: hexed for each, hexed in feed.symbols.items() if each != signer}
-        await _write(connection, replace(feed, symbols=left), f"revoked {signer}; {reason}")
+        await write(connection, replace(feed, symbols=left), f"revoked {signer}; {reason}")
     Console().print(f"{name} takes nothing from {signer} any more; {len(left)} signers are left")
 
 
-async def _write(connection: "Connection", feed: "Feed", reason: str) -> None:
+async def write(connection: "Connection", feed: "Feed", reason: str) -> None:
+    """Write a push feed down, and the act into the audit log.
+
+    Raises:
+        CannotGoOn: when the feed cannot be so; nothing is changed then.
+    """
     from cli.place import operator
     from rooms.refusal import CannotGoOn, Impossible
     from storage import audit_log, feeds

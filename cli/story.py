@@ -43,18 +43,33 @@ class Actor:
         told = await self._hear("arrived in your wallet")
         self.tell(self.name, _first_line(told))
 
-    async def make_room(self, feed: str, target: str, lock: str, deadline: str) -> str:
-        """Create a room and return its code once it is open."""
+    async def make_room(
+        self, feed: str, target: str | None, lock: str, deadline: str, typed: str | None = None
+    ) -> str:
+        """Create a room and return its code once it is open.
+
+        Args:
+            feed: the button to press, unless an expression is ``typed``.
+            target: what it must reach; None where nothing is asked: of a condition.
+            lock: how long bets are taken.
+            deadline: how long it lasts.
+            typed: the expression.
+        """
         await self.person.say("/create")
-        await self.person.press(feed, on=await self._hear("Which price"))
-        await self._hear("How far must it move")
-        await self.person.say(target)
+        asked = await self._hear("Which price")
+        if typed is None:
+            await self.person.press(feed, on=asked)
+        else:
+            await self.person.say(typed)
+        if target is not None:
+            await self._hear("How far must it move")
+            await self.person.say(target)
         await self._hear("How long can people bet")
         await self.person.say(lock)
         await self._hear("When does it end")
-        await self.person.say(deadline)
-        await self.person.press("Open", on=await self._hear("Your room"))
-        self.tell(self.name, f"asks for a room: {feed} {target}, {lock} to bet, {deadline} in all")
+        await self.person.press("Open", on=await self._reviewed(deadline))
+        wanted = typed or f"{feed} {target}"
+        self.tell(self.name, f"asks for a room: {wanted}, {lock} to bet, {deadline} in all")
         told = await self._hear("Your room is open")
         self.tell(self.name, _first_line(told))
         return code_of(told)
@@ -108,6 +123,16 @@ class Actor:
         await self.person.say(PIN)
         told = await self._hear("landed at")
         self.tell(self.name, _first_line(told))
+
+    async def _reviewed(self, deadline: str) -> Message:
+        """Say when it ends until the room can be shown: what is new has no price at first."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                await self.person.say(deadline)
+                told = await self._hear("Your room|no price of")
+                if "Your room" in told.text:
+                    return told
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def _hear(self, pattern: str) -> Message:
         return await self.person.expect(pattern, WAIT_S)

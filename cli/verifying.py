@@ -142,6 +142,9 @@ def replayed(evidence: Evidence, places: Sequence[Path]) -> Finding:
                 match outcome:
                     case OfRoom(Decided() as decided) if decided.room == evidence.room.id:
                         return Finding("replay", said, _differs(evidence, decided))
+    if segments[-1].to_at < evidence.decided_at:
+        # The settlement did not wait for it any longer.
+        return Finding("replay", f"{said}; they end before the decision")
     return Finding("replay", said, "they do not decide the room")
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from rooms.push import Push
 from rooms.refusal import CannotGoOn
 
 
@@ -71,6 +72,18 @@ def read_key(path: Path) -> SigningKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise BadKeyFile(f"{path} holds a key of another kind: Ed25519 is needed")
     return SigningKey(key)
+
+
+def signed_body(push: Push, key: SigningKey) -> dict[str, str | int]:
+    """Return what is posted to the door of pushed values."""
+    return {
+        "feed": push.feed,
+        "signer": push.signer,
+        "value": push.value,
+        "at": push.at,
+        "sequence": push.sequence,
+        "signature": key.sign(push.signed_text().encode()).hex(),
+    }
 
 
 def is_signed(public_hex: str, signature: bytes, message: bytes) -> bool:

@@ -43,6 +43,20 @@ def test_the_demo_ends_yes_no_and_void_and_adds_up() -> None:
     assert len(facts["transactions"]) == len({each["signature"] for each in facts["transactions"]})
 
 
+def test_a_market_cap_a_condition_and_a_signed_value_are_decided_paid_and_verified() -> None:
+    facts = played("--story", "conditions", "--seed", "3")
+
+    assert facts["adds_up"], facts["faults"]
+    assert {room["feed"]: (room["outcome"], room["pool"]) for room in facts["rooms"]} == {
+        "mcap:BONK": ("YES", "800000000"),
+        "a condition": ("YES", "600000000"),
+        "push:rain": ("YES", "600000000"),
+    }
+    assert all(room["left_vault"] == room["pool"] for room in facts["rooms"])
+    held = [told["what"] for told in facts["story"] if "holds, offline, on chain" in told["what"]]
+    assert len(held) == len(facts["rooms"])
+
+
 @pytest.mark.parametrize("process", ["worker", "custody"])
 def test_a_process_killed_in_the_middle_leaves_every_lamport_in_its_place(process: str) -> None:
     facts = played("--seed", "2", "--kill", process)
