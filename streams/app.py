@@ -25,6 +25,9 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import CrashingSupervisor
+from mode.services import WaitResults
+
+from streams.begun import Begun, begin
 
 SESSION_TIMEOUT_S: Final = 3.0
 HEARTBEAT_S: Final = 1.0
@@ -70,6 +73,22 @@ class Positions(faust.Sensor):
 
 
 class _Consumer(driver.Consumer):
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ANN401 - as mode's own
+        """Wait for the first of several; what does not wait at all is done at once.
+
+        Each message is handed on beside a wait for the end of the flow, which makes four tasks.
+        Handing on hardly ever waits, and then needs none.
+        """
+        first, *others = coros
+        if timeout is not None or not asyncio.iscoroutine(first) or self.suspend_flow.is_set():
+            return await super().wait_first(*coros, timeout=timeout)
+        begun = begin(first)
+        if isinstance(begun, Begun):
+            return await super().wait_first(begun, *others)
+        for other in others:
+            other.close()
+        return WaitResults([first], [begun.value], self.should_stop)
+
     async def perform_seek(self) -> None:
         await super().perform_seek()
         finished = {tp: offset for tp, offset in self._read_offset.items() if offset}
