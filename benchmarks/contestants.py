@@ -46,7 +46,7 @@ SINGLE: Final = "peer-ticks"
 """The same log, a tick a message, for those who do not batch."""
 
 LIMIT_S: Final = 300.0
-LOOK_EVERY_S: Final = 0.01
+LOOK_EVERY_S: Final = 0.05
 ROOM_STEP: Final = START // 20_000
 FAR: Final = 10**9
 

@@ -6,7 +6,8 @@ Promises  what is not exactly one of these shapes is `Impossible`; every value i
 Why       between our own processes numbers may pass 2^53; what leaves us goes out as text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -21,13 +22,18 @@ from rooms.tick import Tick
 from rooms.units import UnixMs, Value
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Moment = Annotated[int, msgspec.Meta(ge=10**12, lt=10**13)]
+Moment = Annotated[UnixMs, msgspec.Meta(ge=10**12, lt=10**13)]
+Quoted = Annotated[Value, msgspec.Meta(ge=0, le=2**63 - 1)]
 Feed = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Source = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 RoomId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,19}$")]
 
-PlainTick = tuple[Source, Count, Count, Moment, Moment]
-"""Source, sequence, value, source time, receive time."""
+PlainTick = tuple[Source, Count, Quoted, Moment, Moment]
+"""Source, sequence, value, source time, receive time: as `Tick` takes them."""
+
+_plain: Final[Callable[[Tick], PlainTick]] = attrgetter(
+    "source", "sequence", "value", "source_at", "at"
+)
 
 
 class Message(
@@ -49,7 +55,7 @@ class Ticks(Message, frozen=True):
         Raises:
             Impossible: when one of them can never be true.
         """
-        return [_tick(plain) for plain in self.ticks]
+        return [Tick(*plain) for plain in self.ticks]
 
 
 class Opened(Message, frozen=True):
@@ -190,7 +196,7 @@ def write(message: Message) -> bytes:
 
 def ticks(feed: str, at: UnixMs, heard: Iterable[Tick]) -> Ticks:
     """Make the message that carries ``heard``; nothing heard makes a beat."""
-    return Ticks(feed, at, [_plain(tick) for tick in heard])
+    return Ticks(feed, at, list(map(_plain, heard)))
 
 
 def prices(
@@ -250,7 +256,7 @@ def _price(told: IndexPrice) -> Price:
     return Price(
         told.value,
         told.at,
-        [_plain(tick) for tick in told.ticks],
+        list(map(_plain, told.ticks)),
         [(_plain(tick), why) for tick, why in told.left_out],
         [(each.feed, _price(each.price), _plain_looks(each.looks)) for each in told.inputs],
     )
@@ -269,8 +275,8 @@ def _index_price(told: Price) -> IndexPrice:
     return IndexPrice(
         Value(told.value),
         UnixMs(told.at),
-        tuple(_tick(plain) for plain in told.ticks),
-        tuple((_tick(plain), why) for plain, why in told.left_out),
+        tuple(Tick(*plain) for plain in told.ticks),
+        tuple((Tick(*plain), why) for plain, why in told.left_out),
     )
 
 
@@ -285,12 +291,3 @@ def _look(plain: PlainLook) -> LookBack:
         count=count,
         then=None if then is None else Value(then),
     )
-
-
-def _plain(tick: Tick) -> PlainTick:
-    return (tick.source, tick.sequence, tick.value, tick.source_at, tick.at)
-
-
-def _tick(plain: PlainTick) -> Tick:
-    source, sequence, value, source_at, at = plain
-    return Tick(source, sequence, Value(value), UnixMs(source_at), UnixMs(at))
