@@ -134,6 +134,7 @@ async def _live(
         # A connection that has ended takes no more calls, and its listeners went with it.
         if not lease.is_closed():
             lease.remove_termination_listener(lose)
+            await updates.leave_turn(lease)
 
 
 def prepare_library() -> None:

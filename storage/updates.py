@@ -83,3 +83,8 @@ async def take_turn(connection: Connection) -> bool:
     """Try to become the one bot process for as long as this connection lives."""
     taken: bool = await connection.fetchval(SQL["take_turn"])
     return taken
+
+
+async def leave_turn(connection: Connection) -> None:
+    """Let another be the one bot: the connection goes on to be used for something else."""
+    await connection.fetchval(SQL["leave_turn"])

@@ -47,3 +47,6 @@ DELETE FROM updates WHERE done_at < now_ms() - $1::bigint;
 
 -- take_turn() -> whether this connection is the bot's now
 SELECT pg_try_advisory_lock(hashtext('rooms.bot'));
+
+-- leave_turn() -> whether it was
+SELECT pg_advisory_unlock(hashtext('rooms.bot'));
