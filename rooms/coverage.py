@@ -10,10 +10,13 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rooms.units import UnixMs
+from rooms.units import BPS_WHOLE, Bps, UnixMs
 
 GAP_KEPT_MS_MIN = 500
 """Shorter gaps can void nothing and are forgotten."""
+
+THIN_MS_MIN = 5_000
+"""So little makes no coverage thin: watches of seconds are for trying out."""
 
 _PRUNED_AT = 64
 
@@ -32,6 +35,14 @@ class Coverage:
     until: UnixMs
     missing_ms: int
     longest_gap_ms: int
+
+    def is_thin(self, bps_min: Bps) -> bool:
+        """Say whether less than so much of it had a price; a few seconds are forgiven."""
+        whole_ms = self.until - self.since
+        return (
+            self.missing_ms > THIN_MS_MIN
+            and (whole_ms - self.missing_ms) * BPS_WHOLE < whole_ms * bps_min
+        )
 
 
 class Gaps:

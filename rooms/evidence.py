@@ -26,7 +26,7 @@ from rooms.tick import Tick
 from rooms.units import Address, Bps, Lamports, Signature, Slot, UnixMs, Value
 
 FORM: Final = "rooms-evidence/1"
-RULE_VERSION: Final = 1
+RULE_VERSION: Final = 2
 """Grows when the same facts would be decided or divided otherwise than before."""
 
 SPANS_MAX: Final = 3_600

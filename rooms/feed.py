@@ -25,6 +25,7 @@ class Guards:
         tick_age_ms_max: an older tick, by either of its times, does not count.
         tick_ahead_ms_max: a tick whose source time lies further after its receipt does not count.
         tick_lag_ms_max: a tick that was on its way for longer does not count.
+        clock_ms_max: most sources' times so far after their receipt: it is our clock that is off.
         dead_ms: a source that was silent for so long returns only after ``return_ticks`` ticks.
         outlier_bps_max: a tick further from the median is left out, unless all are scattered:
         outlier_deviations: what lies within so many median deviations of the median stays in, so
@@ -40,6 +41,7 @@ class Guards:
         witness: a source that is never counted, but contradicts; None asks no one.
         witness_bps_max: a price further from the witness's is held back.
         witness_age_ms_max: an older word of the witness says nothing.
+        coverage_bps_min: NO needs a price in so much of the watch.
     """
 
     quorum: int = 3
@@ -63,12 +65,16 @@ class Guards:
     witness: str | None = "pyth"
     witness_bps_max: Bps = Bps(50)
     witness_age_ms_max: int = 10_000
+    clock_ms_max: int = 200
+    coverage_bps_min: Bps = Bps(8_000)
 
     def __post_init__(self) -> None:
         must(self.quorum >= 1, "a quorum is at least one source")
         must(self.tick_age_ms_max > 0, "a tick may have some age")
         must(self.tick_ahead_ms_max >= 0, "a clock may be ahead, not behind, by this")
         must(self.tick_lag_ms_max > 0, "a tick may be on its way for a while")
+        must(self.clock_ms_max > 0, "clocks differ by a little")
+        must(0 <= self.coverage_bps_min <= BPS_WHOLE, "coverage is a part of the watch")
         must(self.dead_ms >= self.tick_age_ms_max, "a source whose tick is fresh is not dead")
         must(self.return_ticks >= 1, "a source returns by saying something")
         must(0 < self.outlier_bps_max < BPS_WHOLE, "an outlier is a part of the median away")

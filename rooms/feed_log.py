@@ -594,6 +594,8 @@ class FeedLog:
             reason: VoidReason | None = VoidReason.SILENT_AT_END
         elif covered.longest_gap_ms > room.gap_ms_max:
             reason = VoidReason.GAP
+        elif covered.is_thin(self._guards.coverage_bps_min):
+            reason = VoidReason.THIN_COVERAGE
         else:
             return self._decide(room, Outcome.NO, None, room.deadline_at)
         return self._decide(room, Outcome.VOID, reason, room.deadline_at)

@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """The price is so far from where it was that it has to last first."""
     CONTRADICTED = "contradicted"
     """The witness says something else."""
+    CLOCK = "clock"
+    """The times of most sources and ours do not fit together: our clock may be off."""
     INPUT_SILENT = "input_silent"
     """Of a derived feed: an input has no price."""
     PAST_UNKNOWN = "past_unknown"
@@ -196,6 +198,29 @@ def stale_after(tick: Tick, guards: Guards) -> int:
     return min(tick.source_at, tick.at) + guards.tick_age_ms_max
 
 
+def is_clock_off(newest: Iterable[Tick], at: UnixMs, guards: Guards, *, is_priced: bool) -> bool:
+    """Say whether more than half of the sources that speak tell times that ours cannot be.
+
+    Nothing is received before it was said: so many times after their receipt hold a price back.
+    What comes late may be slow as well, and only explains why too few sources count.
+
+    Args:
+        newest: at most one tick a source.
+        at: the moment.
+        guards: the feed's.
+        is_priced: whether there is a price to hold back.
+    """
+    speaking = ahead = late = 0
+    for tick in newest:
+        if tick.source == guards.witness or at - tick.at > guards.tick_age_ms_max:
+            continue
+        speaking += 1
+        lead = tick.source_at - tick.at
+        ahead += lead > guards.clock_ms_max
+        late += -lead > guards.tick_lag_ms_max
+    return 2 * (ahead if is_priced else max(ahead, late)) > speaking
+
+
 def contradicts(witness: Tick | None, value: Value, at: UnixMs, guards: Guards) -> bool:
     """Say whether the witness was heard lately and says something else."""
     return (
@@ -226,6 +251,7 @@ def index_price(
     counted: dict[str, Tick] = {}
     witness: Tick | None = None
     known = 0
+    newest = list(newest)
     for tick in newest:
         why = left_out_alone(tick, at, guards) or (barred or {}).get(tick.source)
         if why is LeftOut.WITNESS:
@@ -238,13 +264,16 @@ def index_price(
             left_out.append((tick, why))
     quotes = sorted((tick.value, source) for source, tick in counted.items())
     verdict = judge(quotes, guards)
-    if verdict.value is None:
-        assert verdict.reason is not None, "there is a value or a reason"
+    reason = verdict.reason
+    if reason in (None, Reason.TOO_FEW) and is_clock_off(
+        newest, at, guards, is_priced=reason is None
+    ):
+        reason = Reason.CLOCK
+    elif verdict.value is not None and contradicts(witness, verdict.value, at, guards):
+        reason = Reason.CONTRADICTED
+    if reason is not None:
         agreeing = len(quotes) if verdict.middle is None else verdict.high - verdict.low
-        return Silence(verdict.reason, at, agreeing, known, guards.quorum)
-    if contradicts(witness, verdict.value, at, guards):
-        agreeing = verdict.high - verdict.low
-        return Silence(Reason.CONTRADICTED, at, agreeing, known, guards.quorum)
+        return Silence(reason, at, agreeing, known, guards.quorum)
     return assembled(verdict, quotes, counted, left_out, at)
 
 

@@ -129,6 +129,7 @@ def push_feed(
             tick_age_ms_max=age_ms_max,
             tick_ahead_ms_max=AHEAD_MS_MAX,
             tick_lag_ms_max=AGE_MS_MAX,
+            clock_ms_max=AHEAD_MS_MAX,
             # A signer speaks seldom, says the same for long, and then something else.
             dead_ms=_NEVER_MS,
             return_ticks=1,

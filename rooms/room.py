@@ -68,6 +68,7 @@ class VoidReason(StrEnum):
     TOO_FEW_BETTORS = "too_few_bettors"
     NO_PRICE_AT_WATCH = "no_price_at_watch"
     GAP = "gap"
+    THIN_COVERAGE = "thin_coverage"
     SILENT_AT_END = "silent_at_end"
     REACHED_BEFORE_WATCH = "reached_before_watch"
     LOG_ENDED = "log_ended"

@@ -23,6 +23,7 @@ from rooms.index_price import (
     Verdict,
     assembled,
     contradicts,
+    is_clock_off,
     is_scattered,
     judge,
     left_out_alone,
@@ -103,6 +104,8 @@ class Sources:
         self._witness: Tick | None = None
         self._quotes: list[Quote] = []
         self._counted: set[str] = set()
+        # Those whose time lies further after its receipt than a clock that is right allows.
+        self._ahead: set[str] = set()
         self._verdict = Verdict(None, Reason.TOO_FEW, 0, 0, None)
         self._candidate: Value | None = None
         self._calm = (0, NEVER)
@@ -113,6 +116,8 @@ class Sources:
         self.agreeing = 0
         self.scattered = False
         self.strayed: list[str] = []
+        for source in self._known.values():
+            self._note_ahead(source.tick)
         self._measure_calm()
         self.look(at)
 
@@ -155,6 +160,7 @@ class Sources:
         source = self._known.get(name)
         if source is None:
             self._known[name] = Source(tick, at, tick.value)
+            self._note_ahead(tick)
             self.look(at)
             return
         before, source.tick = source.tick, tick
@@ -168,6 +174,7 @@ class Sources:
             source.passed_by, source.passed_at = (), None
             if abs(tick.value - source.anchor) * BPS_WHOLE > source.anchor * self._guards.stuck_bps:
                 source.anchor, moved = tick.value, True
+        self._note_ahead(tick)
         self._keep_on_probation(source, at)
         counts = (
             name in self._counted
@@ -178,7 +185,7 @@ class Sources:
             self._sift(at)
         else:
             self.due = min(self.due, stale_after(tick, self._guards) + 1)
-            if tick.value == before.value:
+            if tick.value == before.value and not self._ahead and self._reason is not Reason.CLOCK:
                 return
             del self._quotes[bisect_left(self._quotes, (before.value, name))]
             insort(self._quotes, (tick.value, name))
@@ -235,6 +242,10 @@ class Sources:
                 due = min(due, ends_at if ends_at > at else NEVER)
             elif why is LeftOut.PROBATION:
                 due = min(due, source.probation_until)
+            if why not in (None, LeftOut.WITNESS):
+                # Until then it counts among those who say what the time is.
+                silent_at = source.tick.at + guards.tick_age_ms_max + 1
+                due = min(due, silent_at if silent_at > at else NEVER)
         quotes.sort()
         self._quotes = quotes
         self._counted = {name for _, name in quotes}
@@ -291,8 +302,12 @@ class Sources:
             verdict = judge(self._quotes, self._guards)
         self._verdict, self._candidate, self._reason = verdict, verdict.value, verdict.reason
         value = verdict.value
+        if (value is None and self._reason is Reason.TOO_FEW) or self._ahead:
+            ticks = (source.tick for source in self._known.values())
+            if is_clock_off(ticks, at, self._guards, is_priced=value is not None):
+                value, self._reason = None, Reason.CLOCK
         self.agreeing = len(self._quotes) if verdict.middle is None else verdict.high - verdict.low
-        self.scattered = value is None and is_scattered(self._quotes, verdict, self._guards)
+        self.scattered = verdict.value is None and is_scattered(self._quotes, verdict, self._guards)
         if value is None:
             self._jump_since = None
         else:
@@ -306,6 +321,12 @@ class Sources:
             if value is not None and contradicts(self._witness, value, at, self._guards):
                 value, self._reason = None, Reason.CONTRADICTED
         self.value = value
+
+    def _note_ahead(self, tick: Tick) -> None:
+        if tick.source_at - tick.at > self._guards.clock_ms_max:
+            self._ahead.add(tick.source)
+        else:
+            self._ahead.discard(tick.source)
 
     def _is_held_for_jump(self, value: Value, at: UnixMs) -> bool:
         assert self._mean is not None, "a price jumps from its mean"

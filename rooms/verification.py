@@ -350,6 +350,8 @@ def _wrong_no(evidence: Evidence) -> Iterator[str]:
         yield "no target was fixed"
     if covered is not None and covered.longest_gap_ms > room.gap_ms_max:
         yield f"a gap of {covered.longest_gap_ms} ms is longer than {room.gap_ms_max}: it is void"
+    if covered is not None and covered.is_thin(room.guards.coverage_bps_min):
+        yield f"{covered.missing_ms} ms without a price are too many: it is void"
     stored = sum(span.seconds for span in evidence.spans)
     if (stored + 2) * SECOND_MS + (covered.missing_ms if covered else 0) < (
         room.deadline_at - room.watch_at
@@ -372,6 +374,9 @@ def _wrong_void(evidence: Evidence, reason: VoidReason | None) -> Iterator[str]:
         case VoidReason.GAP:
             if covered is not None and covered.longest_gap_ms <= room.gap_ms_max:
                 yield f"the longest gap, {covered.longest_gap_ms} ms, is none that voids"
+        case VoidReason.THIN_COVERAGE:
+            if covered is not None and not covered.is_thin(room.guards.coverage_bps_min):
+                yield f"{covered.missing_ms} ms without a price are too few to void"
         case VoidReason.SILENT_AT_END:
             whole = [span for span in evidence.spans if span.until <= at]
             if whole and whole[-1].until == at and whole[-1].last is not None:
@@ -385,7 +390,10 @@ def _wrong_void(evidence: Evidence, reason: VoidReason | None) -> Iterator[str]:
             yield "nothing was crossed"
         case VoidReason.ONE_SIDED | VoidReason.TOO_FEW_BETTORS:
             yield "that is a matter of the pool, not of the price"
-    ends = (VoidReason.GAP, VoidReason.SILENT_AT_END, VoidReason.LOG_ENDED, VoidReason.TOUCH_MISSED)
+    ends = (
+        VoidReason.GAP, VoidReason.THIN_COVERAGE, VoidReason.SILENT_AT_END, VoidReason.LOG_ENDED,
+        VoidReason.TOUCH_MISSED,
+    )  # fmt: skip
     if reason in ends and at != room.deadline_at:
         yield "it is said at the deadline"
 

@@ -23,6 +23,7 @@ VOID_WORDS = {
     VoidReason.TOO_FEW_BETTORS: "fewer than two people had a stake in it",
     VoidReason.NO_PRICE_AT_WATCH: "there was no index price when the watch started",
     VoidReason.GAP: "prices were missing for too long",
+    VoidReason.THIN_COVERAGE: "prices were missing for too much of the watch",
     VoidReason.SILENT_AT_END: "there was no index price at the deadline",
     VoidReason.REACHED_BEFORE_WATCH: "the value was reached before the watch started",
     VoidReason.LOG_ENDED: "prices stopped arriving",
@@ -80,6 +81,8 @@ def _why_waiting(live: LivePrice) -> str:
             return "the price jumped, and must last first"
         case Reason.CONTRADICTED:
             return "a second opinion contradicts"
+        case Reason.CLOCK:
+            return "the sources' clocks and ours do not agree"
         case Reason.INPUT_SILENT:
             return "a price that it is made from is missing"
         case Reason.PAST_UNKNOWN:

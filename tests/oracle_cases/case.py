@@ -15,7 +15,7 @@ from random import Random
 
 from rooms.decimal_text import whole_from_text
 from rooms.feed import Guards
-from rooms.feed_log import Decided, FeedLog, OpenRoom
+from rooms.feed_log import Decided, Effect, FeedLog, OpenRoom
 from rooms.refusal import Impossible
 from rooms.room import Comparator
 from rooms.tick import Tick
@@ -33,7 +33,8 @@ GAP_MS_MAX = 3_000
 RULES = {"instant": 0, "held": HELD_MS}
 
 _SPAN = re.compile(
-    r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))? (\w+) (\S+)(?: -> (\S+))?(?: clock ([+-]\d+))?$"
+    r"(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))? (\w+) (\S+)(?: -> (\S+))?"
+    r"(?: clock ([+-]\d+(?:\.\d+)?))?$"
 )
 _ROOM = re.compile(r"room (up|down) (\S+): (.+?)(?: \((touched|untouched)\))$")
 
@@ -156,6 +157,17 @@ def read(path: Path) -> Case:
 
 def play(case: Case, guards: Guards | None = None) -> list[dict[str, str]]:
     """Play a case; return of every room the outcome by touch rule."""
+    found: list[dict[str, str]] = [{} for _ in case.rooms]
+    for effect in effects(case, guards):
+        if isinstance(effect, Decided):
+            place, number = divmod(effect.room, len(RULES))
+            reason = f" {effect.reason}" if effect.reason else ""
+            found[place][list(RULES)[number]] = f"{effect.outcome}{reason}"
+    return found
+
+
+def effects(case: Case, guards: Guards | None = None) -> Iterator[Effect]:
+    """Play a case; return everything that follows, in order."""
     opened = [
         OpenRoom(
             id=place * len(RULES) + number,
@@ -174,14 +186,8 @@ def play(case: Case, guards: Guards | None = None) -> list[dict[str, str]]:
         for number, held_ms in enumerate(RULES.values())
     ]
     log = FeedLog(guards or Guards(), rooms=opened)
-    found: list[dict[str, str]] = [{} for _ in case.rooms]
     for at, ticks in case.messages():
-        for effect in log.hear(at, ticks):
-            if isinstance(effect, Decided):
-                place, number = divmod(effect.room, len(RULES))
-                reason = f" {effect.reason}" if effect.reason else ""
-                found[place][list(RULES)[number]] = f"{effect.outcome}{reason}"
-    return found
+        yield from log.hear(at, ticks)
 
 
 def every() -> list[Case]:
@@ -207,7 +213,11 @@ def _span(line: str) -> Span:
     venues = frozenset(VENUES if who == "all" else [who])
     if not venues <= set(VENUES):
         raise ValueError(f"no such venue: {line}")
-    return Span(begin, end, venues, value, to, 1_000 * int(clock or 0))
+    return Span(begin, end, venues, value, to, _signed_ms(clock or "+0"))
+
+
+def _signed_ms(seconds: str) -> int:
+    return _ms(seconds[1:]) * (-1 if seconds[0] == "-" else 1)
 
 
 def _ms(seconds: str) -> int:

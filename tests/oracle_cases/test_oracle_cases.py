@@ -1,6 +1,6 @@
 """The published test set is decided as it says; generated markets bound false and missed touches.
 
-Faults of the oracle, by the number of the reliability document, are named where a case is one.
+Faults of the oracle carry their number; F65, a death in the middle, is a memory that goes on.
 """
 
 from dataclasses import replace
@@ -10,26 +10,14 @@ import pytest
 
 from cli import sniper
 from rooms.feed import Guards
-from rooms.index_price import Reason
+from rooms.feed_log import Decided, FeedLog, Told
+from rooms.index_price import Reason, Silence
+from rooms.room import Comparator
 from rooms.sources import Sources, SourcesMemory
 from rooms.tick import Tick
 from rooms.units import UnixMs, Value
-from tests.oracle_cases.case import Case, every, play
+from tests.oracle_cases.case import START, WATCH_MS, Case, effects, every, play
 from tests.oracle_cases.generated import market, outcomes, tally
-
-FAULTS = {
-    "F58": ("single_venue_wick", "two_venue_wick", "three_venue_wick", "three_venue_wick_long"),
-    "F59": ("stale", "stuck", "silent_socket"),
-    "F60": ("duplicated", "shuffled", "replayed"),
-    "F61": ("clock_ahead", "clock_behind"),
-    "F62": (
-        "scale_times_1e8", "zero", "negative", "not_a_number", "swapped_symbol", "inverse_pair",
-    ),
-    "F63": ("ramped_disagreement",),
-    "F64": ("all_sources_gone", "gap_over_the_deadline"),
-    "F66": ("depeg",),
-}  # fmt: skip
-"""Which cases show that a fault is survived; F65 is a memory that goes on: test_feed_log.py."""
 
 CASES = {case.name: case for case in every()}
 
@@ -40,15 +28,25 @@ def test_every_case_is_decided_as_it_says(case: Case) -> None:
     assert play(case) == [room.outcomes for room in case.rooms]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_of_the_oracle_has_a_case_and_no_false_touch(fault: str) -> None:
-    for name in FAULTS[fault]:
-        case = CASES[name]
-        for room, found in zip(case.rooms, play(case), strict=True):
-            assert room.touched or not any(each == "YES" for each in found.values())
+def reasons(name: str) -> list[Reason]:
+    """Play a case; return why the price was silent during the watch, whenever that changed."""
+    told = [effect.price for effect in effects(CASES[name]) if isinstance(effect, Told)]
+    watched = [price for price in told if price.at >= START + WATCH_MS]
+    return [price.reason for price in watched if isinstance(price, Silence)]
+
+
+def decided(*names: str) -> list[str]:
+    """Play cases; return every room's outcomes, by touch rule, after seeing that none is false."""
+    found = []
+    for name in names:
+        for room, ended in zip(CASES[name].rooms, play(CASES[name]), strict=True):
+            assert room.touched or "YES" not in ended.values(), name
+            found += [f"{name}: {outcome}" for outcome in ended.values()]
+    return found
 
 
 def test_f58_a_wick_in_one_or_two_of_five_moves_the_price_by_nothing() -> None:
+    decided("single_venue_wick", "two_venue_wick", "three_venue_wick", "three_venue_wick_long")
     sources = Sources(Guards(), SourcesMemory(), UnixMs(0))
     for number in range(10):
         for venue in "abcde":
@@ -59,6 +57,7 @@ def test_f58_a_wick_in_one_or_two_of_five_moves_the_price_by_nothing() -> None:
 
 
 def test_f59_who_stops_is_out_within_the_age_of_a_tick() -> None:
+    decided("stale", "stuck", "silent_socket")
     sources = Sources(Guards(), SourcesMemory(), UnixMs(0))
     for venue in "abc":
         sources.hear(Tick(venue, 1, Value(100), UnixMs(1_000), UnixMs(1_000)), UnixMs(1_000))
@@ -74,6 +73,58 @@ def test_f60_twice_and_in_any_order_is_once(name: str) -> None:
     case = CASES[name]
     once = replace(case, changes=[])
     assert play(case) == play(once)
+
+
+def test_f60_an_hour_that_is_told_again_decides_nothing() -> None:
+    decided("duplicated", "shuffled", "replayed")
+
+
+def test_f61_a_clock_that_is_off_counts_for_nothing_and_ours_holds_the_price() -> None:
+    """One venue's, three venues', and our own: by 5 s, and by less than each alone may be off."""
+    assert "YES" not in str(decided("clock_ahead", "clock_behind", "our_clock_behind"))
+    decided("one_clock_a_little_ahead")
+    assert set(reasons("our_clock_behind")) == {Reason.CLOCK}
+    assert Reason.CLOCK in reasons("clock_behind")
+
+
+def test_f61_a_clock_of_ours_that_steps_back_does_not_turn_the_logs_time() -> None:
+    log = FeedLog(Guards())
+    for step in (0, 250, -7_200_000, 500):
+        before = log.at
+        list(log.hear(UnixMs(START + step), []))
+        assert log.at == max(before, START + step)
+
+
+def test_f62_what_is_no_price_of_this_symbol_touches_nothing() -> None:
+    names = ("scale_times_1e8", "zero", "negative", "not_a_number", "swapped_symbol")
+    assert "YES" not in str(decided(*names, "inverse_pair"))
+
+
+def test_f63_sources_that_drift_apart_hold_the_price_and_then_void() -> None:
+    assert {each.partition(": ")[2] for each in decided("ramped_disagreement")} == {
+        "VOID sources_scattered"
+    }
+    assert Reason.TOO_WIDE in reasons("ramped_disagreement")
+
+
+def test_f64_when_all_sources_are_gone_it_is_void_and_never_no() -> None:
+    names = ("all_sources_gone", "gap_over_the_deadline", "gap_before_the_deadline")
+    assert all(": VOID " in each for each in decided(*names, "thin_coverage"))
+
+
+def test_f66_venues_in_a_coin_that_lost_its_peg_are_dropped_and_two_are_no_quorum() -> None:
+    assert {each.partition(": ")[2] for each in decided("depeg")} == {"VOID silent_at_end"}
+
+
+def test_of_two_targets_in_one_second_each_is_decided_by_its_own_sample_in_order() -> None:
+    crossed = [
+        (effect.crossing.comparator, effect.at - START)
+        for effect in effects(CASES["both_ways_in_one_second"])
+        if isinstance(effect, Decided) and effect.crossing is not None
+    ]
+
+    assert [way for way, _ in crossed] == [Comparator.UP, Comparator.DOWN, Comparator.DOWN]
+    assert crossed[0][1] < crossed[1][1] < crossed[0][1] + 1_000
 
 
 def test_generated_markets_are_rarely_decided_wrongly() -> None:

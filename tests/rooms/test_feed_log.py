@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rooms.coverage import Coverage
 from rooms.feed import Guards
 from rooms.feed_log import (
     Decided,
@@ -95,9 +97,39 @@ def test_a_move_is_fixed_by_the_first_price_of_the_watch_and_crossed_when_reache
 
 
 def test_a_price_at_the_deadline_comes_too_late() -> None:
-    told = log_with(ROOM).play(steady(0, 20_000, 1_000) + "\n20000 2000")
+    told = log_with(ROOM).play(steady(0, 20_000, 1_000, 250) + "\n20000 2000")
 
     assert told == ["locked 5000", "watch 8000 target 1020", "NO 20000"]
+
+
+def test_no_needs_a_price_in_four_fifths_of_the_watch() -> None:
+    def ended(*, gap_ms: int) -> str:
+        """Play a watch of 12 s in which nothing is said for so long, three times."""
+        spoken = [
+            at for at in range(0, 20_001, 250)
+            if not any(0 < at - since < gap_ms for since in (10_000, 13_000, 16_000))
+        ]  # fmt: skip
+        return log_with(ROOM).play("\n".join(f"{at} 1000" for at in spoken))[-1]
+
+    assert ended(gap_ms=1_500) == "NO 20000"
+    assert ended(gap_ms=1_750) == "VOID 20000 thin_coverage"
+
+
+@pytest.mark.parametrize(
+    ("whole_ms", "missing_ms", "thin"),
+    [
+        (60_000, 12_000, False),
+        (60_000, 12_001, True),
+        (10_000, 5_000, False),
+        (10_000, 5_001, True),
+    ],
+)
+def test_coverage_is_thin_below_four_fifths_and_forgives_five_seconds(
+    whole_ms: int, missing_ms: int, thin: bool
+) -> None:
+    covered = Coverage(UnixMs(START), UnixMs(START + whole_ms), missing_ms, 500)
+
+    assert covered.is_thin(Guards().coverage_bps_min) is thin
 
 
 def test_no_price_in_the_first_seconds_of_the_watch_is_void() -> None:
@@ -172,9 +204,9 @@ def test_a_hold_is_broken_by_silence_and_by_a_log_that_says_nothing() -> None:
 
 
 def test_a_hold_that_ends_at_the_deadline_comes_too_late() -> None:
-    base = steady(0, 17_000, 1_000)
+    base = steady(0, 17_000, 1_000, 250)
 
-    assert log_with(HELD).play(base + "\n" + steady(17_000, 21_000, 1_030))[-1] == "NO 20000"
+    assert log_with(HELD).play(base + "\n" + steady(17_000, 21_000, 1_030, 250))[-1] == "NO 20000"
     assert (
         log_with(HELD).play(base + "\n16999 1030\n" + steady(17_000, 21_000, 1_030))[-1]
         == "YES 19999"

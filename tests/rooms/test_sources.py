@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rooms.feed import Guards
-from rooms.index_price import IndexPrice, LeftOut, Silence, index_price
+from rooms.index_price import (
+    IndexPrice,
+    LeftOut,
+    Reason,
+    Silence,
+    index_price,
+    is_clock_off,
+)
 from rooms.sources import Sources, SourcesMemory
 from rooms.tick import Tick
 from rooms.units import Bps, UnixMs, Value
@@ -166,6 +173,33 @@ def test_a_tick_that_was_long_on_its_way_does_not_count() -> None:
     assert heard.shown(3_000) == "100000 -e:late"
 
 
+def test_when_most_are_ahead_of_us_our_clock_is_off_and_the_price_is_held_until_it_is_right() -> (
+    None
+):
+    heard = Heard()
+    heard.steady(0, 2_000, 100_000)
+    shown = []
+    for number, source in enumerate("abcde"):
+        heard.say(2_000 + number, source, 100_000, 2_230 + number)
+        shown.append(heard.shown(2_000 + number))
+    for number, source in enumerate("abc"):
+        heard.say(2_500 + number, source, 100_000, 2_500 + number)
+        shown.append(heard.shown(2_500 + number))
+
+    assert shown == ["100000", "100000", *["clock 5 of 5"] * 5, "100000"]
+
+
+def test_when_too_few_count_as_most_come_late_the_silence_speaks_of_clocks() -> None:
+    heard = Heard()
+    for source in FIVE:
+        heard.say(2_000, source, 100_000, 500 if source in "abc" else 2_000)
+    late = heard.shown(2_000)
+    heard.sources.look(UnixMs(START + 4_001))
+
+    assert late == "clock 2 of 5"
+    assert heard.shown(4_001) == "too_few 0 of 5", "nobody speaks any more"
+
+
 def test_a_tick_from_before_the_last_is_passed_over_whatever_its_number() -> None:
     heard = Heard()
     heard.steady(0, 1_000, 100_000)
@@ -243,7 +277,7 @@ said = st.lists(
         st.sampled_from([*FIVE, "pyth"]),
         st.sampled_from([0, 1, 20, 300, 2_500, 11_000]),
         st.one_of(st.integers(99_900, 100_100), st.integers(98_000, 108_000)),
-        st.sampled_from([0, 0, 0, 0, 300, -300, 1_500]),
+        st.sampled_from([0, 0, 0, 0, 300, -230, -300, 1_500]),
     ),
     max_size=80,
 )
@@ -263,11 +297,13 @@ def test_judged_tick_by_tick_is_judged_from_the_ticks_alone(
         now = UnixMs(START + at)
         if heard.sources.due <= now:
             heard.sources.look(now)
+        newest = [each.tick for each in heard.sources.memory().sources]
         if heard.sources.value is None:
+            if heard.sources.reason is Reason.CLOCK:
+                assert is_clock_off(newest, now, guards, is_priced=False)
             continue
         price = heard.sources.price(now)
         barred = {tick.source: why for tick, why in price.left_out if why is not LeftOut.OUTLIER}
-        newest = [each.tick for each in heard.sources.memory().sources]
         assert index_price(newest, now, guards, barred) == price
 
 

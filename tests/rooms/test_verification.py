@@ -150,7 +150,7 @@ DECIDES: Final = {
     ),
     "the expression": ("yes, derived", ("made", "expression"), "price(ETH) / price(SOL)"),
     "an input's scale": ("yes, derived", ("made", "inputs", 0, "scale"), 3),
-    "the rules": ("yes", ("rule_version",), 2),
+    "the rules": ("yes", ("rule_version",), 1),
     "the form": ("yes", ("form",), "rooms-evidence/9"),
 }
 

@@ -228,8 +228,8 @@ async def test_an_unreached_target_is_no_when_the_log_passes_the_deadline(place:
     room = a_room(start, deadline_at=UnixMs(start + 6_000))
     async with place.worker():
         await watched_room(place, start, room)
-        for step in range(8, 13):
-            await place.say(start + step * 500, 200.5)
+        for after in range(3_600, 6_800, 400):
+            await place.say(start + after, 200.5)
         row = await place.decided(7)
 
     assert (row["outcome"], row["decided_at"]) == ("NO", start + 6_000)

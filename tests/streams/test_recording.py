@@ -100,6 +100,10 @@ async def test_a_recording_replays_to_what_was_told_and_stored_byte_for_byte(
     place: Stage, tmp_path: Path
 ) -> None:
     start = base()
+    # It is told by the second: with gaps between, that is no coverage.
+    await place.value(
+        "UPDATE feeds SET guards = guards || '{\"coverage_bps_min\": 0}' RETURNING name"
+    )
     async with place.worker():
         last = await three_minutes(place, start)
         await place.stored(last - 1)
