@@ -311,6 +311,7 @@ _TEXT: Final = frozenset(
 )  # fmt: skip
 """Which of a record's numbers are text."""
 
+_MAY_BE_NONE: Final = ("move_bps", "target", "seats", "pool_lamports_max")
 _NOT_RULE: Final = ("id", "creator", "guards")
 _RULE: Final = tuple(each.name for each in fields(Room) if each.name not in _NOT_RULE)
 Read = TypeVar("Read")
@@ -466,12 +467,14 @@ def _read_record(kind: type[Kind], said: Mapping[str, Any]) -> Kind:
 
 
 def _check_types(plain: Mapping[str, Any], room: Room) -> None:
-    """Refuse what Python would let pass: a truth value or text where a whole number belongs."""
+    """Refuse what Python would let pass: a truth value, text or nothing instead of a number."""
     _str(plain["feed"])
     must(isinstance(room.is_live, bool), "a room is live or not")
     for name in _RULE:
         value = getattr(room, name)
-        if name not in ("feed", "is_live", "comparator") and value is not None:
+        if name not in ("feed", "is_live", "comparator") and not (
+            value is None and name in _MAY_BE_NONE
+        ):
             _int(value)
 
 

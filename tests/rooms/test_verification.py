@@ -102,6 +102,7 @@ DECIDES: Final = {
     "the age of a tick": ("yes", ("room", "guards", "tick_age_ms_max"), 6_000),
     "the first price": ("yes", ("base", "value"), "20001"),
     "the target": ("yes", ("room", "target"), "20401"),
+    "a longest gap that is nothing": ("void: one side", ("room", "gap_ms_max"), None),
     "the move": ("no", ("room", "move_bps"), 199),
     "which way it lies": ("yes", ("room", "comparator"), -1),
     "when the first price was": ("no", ("room", "watch_at"), WATCH + 200),
