@@ -135,8 +135,6 @@ class Settings(BaseSettings):
 
     evidence_wait_ms: int = Field(default=5_000, ge=0)
     """How long a settlement waits for the last of its evidence; 0 waits for nothing."""
-    recorded: bool = True
-    """Whether a recorder runs, so that settlements name its segments."""
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8701, ge=1, le=65_535)

@@ -50,7 +50,6 @@ class Money:
         batch_max: how many requests are decided in one transaction.
         settled_max: how many rooms are divided in one transaction.
         evidence_wait_ms: how long a settlement waits for the last of its evidence.
-        is_recorded: whether it waits for the recording too.
     """
 
     connections: Connections
@@ -62,4 +61,3 @@ class Money:
     batch_max: int = 500
     settled_max: int = 16
     evidence_wait_ms: int = 0
-    is_recorded: bool = False

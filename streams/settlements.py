@@ -17,10 +17,11 @@ from rooms.room import Outcome
 from rooms.settlement import Settlement, settle
 from rooms.units import Lamports, UnixMs
 from storage import evidence as evidence_rows
+from storage import leases, outbox, plans, rooms, set_aside, settlements
 from storage import ledger as accounts
-from storage import outbox, plans, rooms, set_aside, settlements
 from storage.connections import Connection, transaction
 from storage.evidence import Witnessed
+from storage.leases import Lease
 from storage.settlements import Decided, Divided
 from streams.money import Money
 
@@ -30,11 +31,15 @@ log = structlog.get_logger()
 async def claim_settlements(money: Money) -> int:
     """Divide rooms that are decided and sealed; return how many were looked at."""
     async with transaction(money.connections) as connection:
+        # A segment is waited for only while somebody records.
+        is_recorded = money.evidence_wait_ms > 0 and await leases.is_taken(
+            connection, Lease.RECORDER
+        )
         decided = await settlements.claim(
             connection,
             money.settled_max,
             wait_ms=money.evidence_wait_ms,
-            is_recorded=money.is_recorded,
+            is_recorded=is_recorded,
         )
         if not decided:
             return 0

@@ -42,7 +42,6 @@ async def run(settings: Settings) -> None:
             new_room_id=partial(secrets.randbits, ROOM_ID_BITS),
             room_limits=settings.limits,
             evidence_wait_ms=settings.evidence_wait_ms,
-            is_recorded=settings.recorded,
             signing=SigningPace(
                 stakes_per_s=settings.stakes_per_second, land_ms=settings.landing_ms
             ),

@@ -21,6 +21,7 @@ from storage import crossings
 from storage import evidence as evidence_rows
 from storage import ledger as accounts
 from storage.connections import transaction
+from storage.leases import Lease, held
 from streams.settlements import claim_paid, claim_settlements
 from streams.wake import drain
 from tests.place import SOL, TREASURY, Place
@@ -287,21 +288,22 @@ async def test_evidence_is_written_once_and_never_changed(place: Place) -> None:
 
 
 async def test_a_settlement_waits_for_the_last_of_its_evidence_and_not_for_ever(
-    place: Place,
+    place: Place, dsn: str
 ) -> None:
     await stake(place, 1, 2, "YES", SOL)
     await stake(place, 2, 4, "NO", SOL)
     await decide(place, "NO")
     await place.do("UPDATE rooms SET noted_at = now_ms()")
-    waits = place.money(evidence_wait_ms=60_000, is_recorded=True)
+    waits = place.money(evidence_wait_ms=60_000)
     at = await place.value("SELECT decided_at FROM rooms")
-    await second(place, (at - 1) // 1000 * 1000 - 1000)
-    await segment(place, at - 1, "cd" * 32)
-    assert await claim_settlements(waits) == 0
-    await segment(place, at)
-    assert await claim_settlements(waits) == 0
-    await second(place, (at - 1) // 1000 * 1000)
-    assert await claim_settlements(waits) == 1
+    async with held(dsn, Lease.RECORDER):
+        await second(place, (at - 1) // 1000 * 1000 - 1000)
+        await segment(place, at - 1, "cd" * 32)
+        assert await claim_settlements(waits) == 0
+        await segment(place, at)
+        assert await claim_settlements(waits) == 0
+        await second(place, (at - 1) // 1000 * 1000)
+        assert await claim_settlements(waits) == 1
 
     await place.room(3)
     await stake(place, 5, 2, "YES", SOL, room=3)
@@ -309,8 +311,9 @@ async def test_a_settlement_waits_for_the_last_of_its_evidence_and_not_for_ever(
     later = at + 60_000
     await place.do("UPDATE rooms SET noted_at = now_ms(), decided_at = $1 WHERE id = 3", later)
     await second(place, (later - 1) // 1000 * 1000)
-    assert await claim_settlements(waits) == 0
-    await segment(place, later, "ef" * 32)
+    async with held(dsn, Lease.RECORDER):
+        assert await claim_settlements(waits) == 0
+    # Nobody records any more: no segment will come.
     assert await claim_settlements(waits) == 1
 
     await place.room(2)
