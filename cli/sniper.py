@@ -37,7 +37,10 @@ START: Final = 200.0
 JUMPS_A_ROOM: Final = 3.0
 JUMP: Final = 0.004
 BOUND: Final = {"move": 0.0, "fixed value": 0.03, "live": 0.03}
-"""A move gives a sniper nothing; the others no more than the fees that everybody pays."""
+"""A move gives a sniper nothing; the others no more than the fees that everybody pays.
+
+A condition has no bound: nothing weighs its bets, and its card warns.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,15 @@ def simulate(rooms: int, seed: int, console: Console) -> bool:
             tally = Tally()
             for number in range(rooms):
                 play(tally, weather, Random(f"{seed} {weather.name} {number}"))  # noqa: S311 - a market
-            bound = BOUND[kind]
+            bound = BOUND.get(kind)
             # What nobody can know at creation is shown, and is why live rooms are off.
-            judged = weather.volatility == 1.0
-            within = tally.gain <= bound or not judged
+            judged = bound if weather.volatility == 1.0 else None
+            within = judged is None or tally.gain <= judged
             fair &= within
             table.add_row(
                 kind, weather.name, str(tally.rooms),
                 f"{100 * tally.acted // max(tally.rooms, 1)} %",
-                f"{100 * tally.gain:+.1f} %", f"{100 * bound:+.0f} %" if judged else "–",
+                f"{100 * tally.gain:+.1f} %", "–" if judged is None else f"{100 * judged:+.0f} %",
                 style=None if within else "red",
             )  # fmt: skip
         table.add_section()
@@ -163,7 +166,12 @@ def _move(tally: Tally, weather: Weather, random: Random) -> None:
     _pay(tally, side, BPS_WHOLE, touched=_touch(path, target, watch) is not None)
 
 
-def _fixed(tally: Tally, weather: Weather, random: Random) -> None:
+def _condition(tally: Tally, weather: Weather, random: Random) -> None:
+    """Bet last on what is not weighed."""
+    _fixed(tally, weather, random, is_weighed=False)
+
+
+def _fixed(tally: Tally, weather: Weather, random: Random, *, is_weighed: bool = True) -> None:
     """Bet last before lock, when one side is nearly certain."""
     path = _path(weather, random)
     tally.rooms += 1
@@ -177,7 +185,7 @@ def _fixed(tally: Tally, weather: Weather, random: Random) -> None:
     if 1 - SURE < chance < SURE:
         return
     side = Side.YES if chance >= SURE else Side.NO
-    weight = _weight(path[lock], target, left_s, side)
+    weight = _weight(path[lock], target, left_s, side) if is_weighed else BPS_WHOLE
     _pay(tally, side, weight, touched=_touch(path, target, watch) is not None)
 
 
@@ -213,4 +221,5 @@ KINDS: Final[dict[str, Callable[[Tally, Weather, Random], None]]] = {
     "move": _move,
     "fixed value": _fixed,
     "live": _live,
+    "condition": _condition,
 }

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from rooms.derived import CONDITION
 from rooms.event import Event, Kind
 from rooms.feed_log import OpenRoom
 from rooms.liquidity import SOL_FEED, side_lamports
@@ -162,6 +163,10 @@ async def _sides(
 
 def _room(asked: Asked, price: LivePrice | None, side: Lamports | None, money: Money) -> Room:
     wish, feed = msgspec.convert(asked.request, _Wish), asked.feed
+    if wish.is_live and feed.unit == CONDITION:
+        raise Refused(
+            "not_live", "Bets on a condition cannot be weighed, so they end before it is watched."
+        )
     price_now = price.value_at(asked.now) if price else None
     if wish.fixed_value is not None and price_now is None:
         raise Refused(

@@ -134,8 +134,9 @@ def review(
     ]
     if feed.unit == CONDITION:
         parts.append(
-            "Condition: nobody reckons how likely it is, so late bets count as much as early ones. "
-            "Coming true before the watch starts, it gives every stake back."
+            "⚠️ Condition: nobody reckons how likely it is, so a late bet counts as much as an "
+            "early one, and who bets last knows most. Coming true before the watch starts, it "
+            "gives every stake back."
         )
         return "\n\n".join(parts)
     parts.append(f"A driftless market would say YES in about {words.percent(chance)} of cases.")

@@ -179,7 +179,9 @@ def review_bet(
         "",
         _quote(side, lamports, quote),
     ]
-    if not room.is_move:
+    if card.unit == CONDITION:
+        lines.append("⚠️ A condition: late bets count as much as early ones.")
+    elif not room.is_move:
         lines.append(f"Weight now ×{words.times(weight).removesuffix('×')}: late bets earn less.")
     lines += [f"Fees: {words.fees(room)}.", "A bet cannot be taken back once it is placed."]
     return "\n".join(lines)
@@ -239,7 +241,7 @@ def _pool(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
     if card.state is State.OPEN and now < room.lock_at:
         current = live.value_at(now) if live else None
         weights = {side: weight_now(room, side, current, now) for side in Side}
-        if not room.is_move:
+        if not room.is_move and card.unit != CONDITION:
             rows.append(_row("Weight now", lambda side: words.times(weights[side])))
         sample = Lamports(max(SAMPLE_LAMPORTS, room.stake_lamports_min))
         quotes = {side: estimate(card, side, sample, weights[side]) for side in Side}
@@ -283,8 +285,9 @@ def _note(card: RoomCard, now: UnixMs) -> str:
             return "The target is fixed when the watch starts, so nobody can bet knowing it."
         if card.unit == CONDITION:
             return (
-                "Condition: nobody reckons how likely it is, so late bets count as much as early "
-                "ones. Coming true before the watch starts, it gives every stake back."
+                "⚠️ Condition: nobody reckons how likely it is, so a late bet counts as much as an "
+                "early one, and who bets last knows most. Coming true before the watch starts, it "
+                "gives every stake back."
             )
         return (
             "Fixed value: late bets earn less, because the losing pool is shared by stake × "

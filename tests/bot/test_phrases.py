@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.estimates import Estimate
 from bot.phrases import making, notices, person, room, withdrawal, words
 from bot.phrases.room import fixed_as_move
 from rooms.event import PUBLIC, Kind
@@ -161,6 +162,17 @@ def test_my_stake_and_what_it_may_bring_are_on_the_card() -> None:
 )  # fmt: skip
 def test_a_fixed_value_is_offered_as_the_move_it_is_now(price: int, target: int, bps: int) -> None:
     assert fixed_as_move(Value(price), Value(target)) == bps
+
+
+def test_a_condition_warns_that_late_bets_are_not_weighed_on_its_card_and_on_every_bet() -> None:
+    condition = replace(FIXED, target=Value(1), scale=0)
+    shown = card(condition, unit="condition", name="price(SOL) > 1 and price(ETH) > 1")
+    quote = Estimate(Lamports(2), Lamports(1), Lamports(3))
+    said = room.review_bet(shown, Side.YES, Lamports(1), Bps(10_000), quote, NOW)
+
+    assert "⚠️ Condition: nobody reckons" in seen(room.room_card(shown, None, NOW))
+    assert "⚠️ A condition: late bets count as much as early ones." in seen(said)
+    assert "late bets earn less" not in said
 
 
 def test_names_of_people_are_escaped() -> None:

@@ -136,7 +136,7 @@ def test_generated_markets_are_rarely_decided_wrongly() -> None:
     assert found["held"].missed_touches <= 1
 
 
-@pytest.mark.parametrize("kind", sniper.KINDS)
+@pytest.mark.parametrize("kind", sniper.BOUND)
 def test_who_bets_last_knowing_more_gains_hardly_more_than_the_fee(kind: str) -> None:
     found = sniper.Tally()
     for number in range(100):

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from rooms.derived import derived_feed
+from rooms.expression.form import formula
 from rooms.room import RoomLimits
+from storage import derivations, feeds
 from storage.connections import transaction
 from storage.flags import Flag, change
 from streams.messages import Opened, read_heard
@@ -264,3 +267,17 @@ async def test_workers_at_once_make_each_request_one_room_that_opens_once(place:
             tasks.create_task(drain([lambda: claim_drafts(money)]))
     assert await place.value("SELECT count(*) FROM rooms WHERE state = 'OPEN'") == 20
     assert len(await place.told("room.opened")) == 20
+
+
+async def test_a_live_room_on_a_condition_is_refused_since_its_bets_cannot_be_weighed(
+    place: Place,
+) -> None:
+    async with transaction(place.connections) as connection:
+        known = await feeds.every(connection)
+        found = formula("price(SOL) > 1 and change(SOL, 1h) > 5%")
+        condition = derived_feed(found, known)
+        await derivations.define(connection, condition)
+    asked = await ask(place, move_bps=None, fixed_value=1, is_live=True)
+    await place.do("UPDATE room_requests SET feed = $1 WHERE id = $2", condition.name, asked)
+
+    assert await draft(place) == ["not_live"]
