@@ -43,7 +43,7 @@ from streams.ticks import Batcher, SteadyClock
 from streams.topics import PRICES, TICKS, partition_of
 
 SOURCES: Final = ("binance", "coinbase", "kraken")
-FEEDS: Final = tuple(CATALOGUE)[:6]
+FEEDS: Final = tuple(name for name, feed in CATALOGUE.items() if feed.scale >= 8)[:6]
 PARTITIONS: Final = 8
 EVERY_S: Final = 0.05
 ROOMS: Final = 1_000_000
