@@ -79,12 +79,14 @@ WHERE r.id = ANY ($1::bigint[])
 
 -- touched(rooms) -> those whose target was reached in stored seconds of the watch, and stayed so
 --   where it must: then every second of that time ended with a price and lay past the target
+-- A move is watched from the price that fixed its target: what came before reached nothing.
 SELECT r.id
 FROM rooms r
 WHERE r.id = ANY ($1::bigint[])
   AND EXISTS (
     SELECT FROM feed_seconds s
-    WHERE s.feed = r.feed AND s.second_at >= r.watch_at AND s.second_at <= r.deadline_at - 1000
+    WHERE s.feed = r.feed AND s.second_at >= greatest(r.watch_at, r.watched_at)
+      AND s.second_at <= r.deadline_at - 1000
       AND CASE r.comparator WHEN 1 THEN s.high >= r.target ELSE s.low <= r.target END
       AND (r.held_ms = 0
            OR (SELECT count(*) FROM feed_seconds h

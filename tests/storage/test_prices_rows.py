@@ -19,7 +19,7 @@ from rooms.sources import Source, SourcesMemory
 from rooms.tick import Tick
 from rooms.units import UnixMs, Value
 from storage import crossings, decisions, events, feed_seconds, feeds, open_rooms
-from storage.connections import Connections, transaction
+from storage.connections import Connection, Connections, transaction
 from storage.decisions import TargetsDiffer
 from storage.live import Live, LivePrice, open_live
 from tests.postgres import free_port
@@ -264,6 +264,35 @@ SECOND = SecondClosed(
 )  # fmt: skip
 
 
+async def store(connection: Connection, seconds: dict[int, tuple[int, int]]) -> None:
+    for at, (low, high) in seconds.items():
+        moment = UnixMs(1_000 * at)
+        closed = replace(SECOND, second_at=moment, low=Value(low), high=Value(high))
+        await feed_seconds.store(connection, FEED, closed, log_position=at)
+
+
+@pytest.mark.parametrize(
+    ("reached_in", "outcome"),
+    [
+        pytest.param(4, "NO", id="before the target was fixed"),
+        pytest.param(5, "NO", id="in the second in which it was fixed"),
+        pytest.param(6, "VOID", id="after it"),
+    ],
+)
+async def test_a_move_is_watched_from_the_price_that_fixed_its_target(
+    place: Connections, reached_in: int, outcome: str
+) -> None:
+    await room(place, 1, state="LOCKED")
+    async with transaction(place) as connection:
+        price = IndexPrice(Value(100), UnixMs(5_900), PRICE.ticks, ())
+        assert await decisions.fix_target(
+            connection, WatchStarted(1, UnixMs(5_900), Value(101), price)
+        )
+        await store(connection, {4: (99, 100), 5: (99, 100), 6: (99, 100), reached_in: (99, 101)})
+        await decisions.decide(connection, [Decided(1, Outcome.NO, None, UnixMs(9_000), None)])
+    assert await place.fetchval("SELECT outcome FROM rooms") == outcome
+
+
 @pytest.mark.parametrize(
     ("held_ms", "seconds", "outcome"),
     [
@@ -282,10 +311,7 @@ async def test_no_is_not_said_against_the_stored_seconds(
     await room(place, 1, state="LOCKED")
     await place.execute("UPDATE rooms SET target = 101, held_ms = $1", held_ms)
     async with transaction(place) as connection:
-        for at, (low, high) in seconds.items():
-            moment = UnixMs(1_000 * at)
-            second = replace(SECOND, second_at=moment, low=Value(low), high=Value(high))
-            await feed_seconds.store(connection, FEED, second, log_position=at)
+        await store(connection, seconds)
         covered = Coverage(UnixMs(4_000), UnixMs(9_000), 700, 600)
         no = Decided(1, Outcome.NO, None, UnixMs(9_000), None, covered)
         await decisions.decide(connection, [no])
