@@ -77,7 +77,7 @@ BONK_CAP = Feed(
     volatility_bps=Bps(14_000),
     price="BONK/USD",
     supply=BONK_SUPPLY.name,
-    meaning="its price times all BONK that exist on the chain now, locked ones too",
+    meaning="its price times the total supply: all BONK on the chain now, locked ones too",
 )
 
 CATALOGUE: Mapping[str, Feed] = MappingProxyType(

@@ -91,7 +91,12 @@ def token_feeds(
     if supply is not None:
         made.append(_beside(f"supply:{token}", token, 0, {"solana": supply}, SUPPLY_AGE_MS))
         apart = supply.count("-")
-        less = f" but what {apart} named accounts keep" if apart else ", locked ones too"
+        kept = f"what {apart} named account{'s keep' if apart > 1 else ' keeps'}"
+        counted = (
+            f"the circulating supply: all {token} on the chain now but {kept}"
+            if apart
+            else f"the total supply: all {token} on the chain now, locked ones too"
+        )
         made.append(
             Feed(
                 name=f"mcap:{token}",
@@ -103,7 +108,7 @@ def token_feeds(
                 price=price.name,
                 supply=f"supply:{token}",
                 liquidity=deep,
-                meaning=f"its price times all {token} that exist on the chain now{less}",
+                meaning=f"its price times {counted}",
             )
         )
     return made

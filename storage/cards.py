@@ -39,7 +39,8 @@ class RoomCard:
         own_lamports: the person's own stakes; own_weighed likewise.
         value: the value that decided it; None unless a crossing did.
         name: of what it is about: an expression, or the feed's own.
-        meaning: what a value of the feed is, where its name does not say so.
+        meaning: what a value of the feed is, or of those that it is made of, where the name does
+            not say so.
     """
 
     room: Room

@@ -11,7 +11,11 @@ SELECT r.id, r.creator, r.feed, r.scale, r.comparator, r.move_bps, r.target, r.o
        r.host_fee_bps, r.stake_lamports_min, r.stake_lamports_max, r.seats, r.volatility_bps,
        r.guards, r.held_ms, r.is_live, r.pool_lamports_max, r.state, coalesce(e.outcome, r.outcome) AS outcome,
        coalesce(e.void_reason, r.void_reason) AS void_reason, r.sealed_at, r.sealed_slot,
-       f.unit, f.meaning, coalesce(f.expression, f.name) AS name, a.address AS vault, e.evidence_hash, c.value,
+       f.unit, coalesce(f.expression, f.name) AS name,
+       CASE WHEN f.expression IS NULL THEN coalesce(f.name || ' is ' || nullif(f.meaning, ''), '')
+       ELSE coalesce((SELECT string_agg(i.name || ' is ' || i.meaning, '; ' ORDER BY i.name)
+                      FROM feeds i WHERE f.inputs ? i.name AND i.meaning <> ''), '')
+       END AS meaning, a.address AS vault, e.evidence_hash, c.value,
        coalesce(r.sealed_yes, p.yes) AS yes, coalesce(r.sealed_no, p.no) AS no,
        p.yes_weighed::text, p.no_weighed::text, p.bettors,
        p.own_side, p.own_lamports, p.own_weighed::text

@@ -9,7 +9,7 @@ from html import escape
 
 from bot.conversation import Draft
 from bot.phrases import words
-from bot.phrases.room import price
+from bot.phrases.room import meaning, price
 from rooms.derived import CONDITION
 from rooms.expression.reading import Misread
 from rooms.feed import Feed
@@ -139,6 +139,8 @@ def review(
             "gives every stake back."
         )
         return "\n\n".join(parts)
+    if feed.meaning:
+        parts.append(meaning(f"{feed.name} is {feed.meaning}"))
     parts.append(f"A driftless market would say YES in about {words.percent(chance)} of cases.")
     if before_watch is not None and weights is not None:
         parts.append(

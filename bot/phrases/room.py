@@ -51,9 +51,9 @@ def rule(room: Room, unit: str, name: str) -> str:
     return f"{said}, by the deadline; equal counts. Otherwise <b>NO</b>."
 
 
-def meaning(feed: str, said: str) -> str:
+def meaning(said: str) -> str:
     """Say what a value of the feed is, where its name does not."""
-    return f"<i>{escape(feed)} is {escape(said)}.</i>" if said else ""
+    return f"<i>{escape(said)}.</i>" if said else ""
 
 
 def price(live: LivePrice | None, scale: int, unit: str, now: UnixMs) -> str:
@@ -132,7 +132,7 @@ def room_card(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
         f"{words.life(card.state, card.outcome, room, now)}\n"
         f"<b>{words.title_of(card)}</b> · room {words.code(room.id)}",
         rule(room, card.unit, card.name),
-        meaning(card.name, card.meaning),
+        meaning(card.meaning),
         "\n".join(_facts(card, live, now)),
         _pool(card, live, now),
     ]

@@ -35,7 +35,7 @@ async def test_a_condition_needs_no_target_and_is_asked_for_as_it_was_shown(town
     await ann.say("25s")
     await ann.expect("When does it end")
     await ann.say("60s")
-    await ann.expect("Your room.*>= 5% and price\\(SOL\\) > 100.*late bets count as much")
+    await ann.expect("Your room.*>= 5% and price\\(SOL\\) > 100.*a late bet counts as much")
     await ann.press("Open")
     await ann.expect("being opened")
     await town.work()

@@ -37,6 +37,20 @@ def test_a_token_of_pools_is_thin_and_its_cap_too() -> None:
     assert "2 named accounts" in made["mcap:T"].meaning
 
 
+@pytest.mark.parametrize(
+    ("supply", "means"),
+    [
+        ("Mint", "total supply: all T on the chain now, locked ones too"),
+        ("Mint-A", "circulating supply: all T on the chain now but what 1 named account keeps"),
+        ("Mint-A-B", "circulating supply: all T on the chain now but what 2 named accounts keep"),
+    ],
+)
+def test_a_cap_says_whether_it_counts_the_total_or_the_circulating_supply(
+    supply: str, means: str
+) -> None:
+    assert feeds(VENUES, supply=supply)["mcap:T"].meaning == f"its price times the {means}"
+
+
 def test_three_venues_need_no_liquidity() -> None:
     made = feeds(VENUES)
     assert list(made) == ["T/USD"]

@@ -2,10 +2,13 @@
 
 import pytest_asyncio
 
+from rooms.catalogue import CATALOGUE
+from rooms.derived import derived_feed
+from rooms.expression.form import formula
 from rooms.room import Outcome, Side, State, VoidReason
 from rooms.units import Lamports
-from storage import cards
-from storage.connections import Connection, Connections
+from storage import cards, derivations, feeds
+from storage.connections import Connection, Connections, transaction
 from streams.bets import claim_bets
 from tests.place import SOL, Place, made
 
@@ -147,3 +150,24 @@ async def test_who_was_invited_is_counted(place: Place) -> None:
 async def _listed(connection: Connection, offset: int, limit: int) -> list[int]:
     found = await cards.open_rooms(connection, 1, offset=offset, limit=limit)
     return [card.room.id for card in found]
+
+
+async def test_a_room_says_what_a_market_cap_is_also_one_that_a_condition_is_made_of(
+    place: Place,
+) -> None:
+    names = ("BONK/USD", "supply:BONK", "mcap:BONK")
+    async with transaction(place.connections) as connection:
+        for name in names:
+            await feeds.upsert(connection, CATALOGUE[name], standing=False)
+        found = formula("mcap(BONK) > 2B and price(SOL) > 1")
+        condition = derived_feed(found, await feeds.every(connection))
+        await derivations.define(connection, condition)
+    await place.room(2, feed="mcap:BONK")
+    await place.room(3, feed=condition.name)
+    said = (
+        "mcap:BONK is its price times the total supply: all BONK on the chain now, locked ones too"
+    )
+    async with place.connections.acquire() as connection:
+        shown = [await cards.room(connection, room, 1) for room in (1, 2, 3)]
+
+    assert [card and card.meaning for card in shown] == ["", said, said]
