@@ -10,12 +10,11 @@ from typing import Final
 
 from rooms.decimal_text import text_from_whole, whole_from_text
 from rooms.refusal import Impossible, Refused
-from rooms.units import LAMPORTS_MAX, Lamports, Value
+from rooms.units import LAMPORTS_MAX, Address, Lamports, Value
+from rooms.wallet_address import wallet_address
 
 VALUE_MAX: Final = 2**63 - 1
 
-_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_ADDRESS_BYTES: Final = 32
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LENGTH: Final = re.compile(
     r"(?:\s*([0-9]{1,6})\s*"
@@ -122,25 +121,10 @@ def length_ms(text: str) -> int:
     return total
 
 
-def address(text: str) -> str:
+def address(text: str) -> Address:
     """Read a Solana address.
 
     Raises:
-        Refused: when it is not the base58 of 32 bytes.
+        Refused: when nobody can hold a key for it.
     """
-    plain = text.strip()
-    number = 0
-    for letter in plain[:64]:
-        digit = _ALPHABET.find(letter)
-        if digit < 0:
-            number = -1
-            break
-        number = number * 58 + digit
-    zeros = len(plain) - len(plain.lstrip("1"))
-    size = zeros + (number.bit_length() + 7) // 8
-    if number < 0 or not 32 <= len(plain) <= 44 or size != _ADDRESS_BYTES:
-        raise Refused(
-            "bad_address",
-            "That is not a Solana address. Paste the whole address: 32 to 44 letters and digits.",
-        )
-    return plain
+    return wallet_address(text.strip())

@@ -1,50 +1,21 @@
-"""Addresses: is this text an address that a person's money may be sent to?
+"""Addresses: may a person's money be sent to this address, as it is on the chain now?
 
-In        text that a person typed; what lies at the address now.
-Out       the address; or a refusal that says in a sentence what is wrong with it.
-Promises  base58, 32 bytes, on the curve, no program and no sysvar; nothing is sent to an account
-          that a program owns, and nothing so small that the network would refuse it.
+In        an address; what lies there.
+Out       nothing; or a refusal that says in a sentence what is wrong with it.
+Promises  nothing is sent to what can be no wallet, to an account that a program owns, or so little
+          that the network would refuse it.
 Why       lamports sent to a program, or to a token account, are gone for good.
 """
 
-from solders.pubkey import Pubkey
-
-from chain.programs import NOBODYS, SYSTEM_PROGRAM, SYSVAR_PREFIX
+from chain.programs import SYSTEM_PROGRAM
 from chain.providers import Providers
 from chain.rpc import AccountAt, Rpc
 from rooms.decimal_text import text_from_whole
 from rooms.refusal import Refused
 from rooms.units import Address, Lamports
+from rooms.wallet_address import wallet_address
 
-LETTERS_MIN = 32
-LETTERS_MAX = 44
 SOL_SCALE = 9
-
-
-def address_from_text(text: str) -> Address:
-    """Read a Solana address that can be a person's wallet.
-
-    Raises:
-        Refused: ``bad_address``, with what is wrong.
-    """
-    if not LETTERS_MIN <= len(text) <= LETTERS_MAX:
-        raise _bad("A Solana address has 32 to 44 letters and digits. Please paste it whole.")
-    try:
-        key = Pubkey.from_string(text)
-    except ValueError:
-        raise _bad("This is not a Solana address. Please copy it again from your wallet.") from None
-    if str(key) != text:
-        raise _bad("This is not a Solana address. Please copy it again from your wallet.")
-    if text in NOBODYS:
-        raise _bad(f"This is the address of {NOBODYS[text]}, not of a wallet.")
-    if text.startswith(SYSVAR_PREFIX):
-        raise _bad("This is an address of Solana itself, not of a wallet.")
-    if not key.is_on_curve():
-        raise _bad(
-            "Nobody holds a key for this address: it belongs to a program. "
-            "Please use your wallet's own address."
-        )
-    return Address(text)
 
 
 def judge_recipient(account: AccountAt | None, lamports: Lamports, rent_minimum: Lamports) -> None:
@@ -77,10 +48,10 @@ async def recipient_gate(providers: Providers, address: Address, lamports: Lampo
     Whether the address is one of our own is for the caller to say.
 
     Raises:
-        Refused: as `address_from_text` and `judge_recipient`.
+        Refused: as `wallet_address` and `judge_recipient`.
         NotKnown: when the chain cannot be read now.
     """
-    address_from_text(address)
+    wallet_address(address)
 
     async def look(rpc: Rpc) -> tuple[str | None, bool, Lamports]:
         _, accounts = await rpc.accounts([address], "confirmed")

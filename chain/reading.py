@@ -15,9 +15,9 @@ from solders.message import Message, MessageV0, MessageV1
 from solders.transaction import Legacy, SanitizeError, VersionedTransaction
 
 from chain import wire
-from chain.base58 import bytes_from_base58
 from chain.programs import MEMO_PROGRAM, SYSTEM_PROGRAM
 from chain.trouble import UnknownVersion
+from rooms.base58 import bytes_from_base58
 from rooms.refusal import Impossible, must
 from rooms.units import Address, Lamports, Signature, Slot, UnixMs
 

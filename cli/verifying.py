@@ -17,12 +17,12 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from chain.base58 import bytes_from_base58
 from chain.room_record import read_room, settled_memo_of
 from chain.rpc import Rpc
 from chain.settings import Endpoint, RpcSettings
 from chain.trouble import NotKnown
 from cli.settings import Settings
+from rooms.base58 import bytes_from_base58
 from rooms.canonical import canonical, content_hash, plain_of
 from rooms.chain_record import compare
 from rooms.evidence import Evidence, evidence_of

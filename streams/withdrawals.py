@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import structlog
 
-from chain.addresses import address_from_text
 from rooms import ledger
 from rooms.event import Event, Kind
 from rooms.ledger import Entry
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
+from rooms.wallet_address import wallet_address
 from rooms.withdrawal import WithdrawalLimits, due_at
 from storage import flags, outbox, outlooks, plans, withdrawal_limits, withdrawals
 from storage import ledger as accounts
@@ -119,7 +119,7 @@ def judge(asked: Asked, parties: Parties, before: list[Asked], limits: Withdrawa
     """
     if asked.cancelled:
         raise Refused("cancelled", "You called it off.")
-    address_from_text(asked.to_address)
+    wallet_address(asked.to_address)
     if parties.is_ours:
         raise Refused("our_address", "This address belongs to us; give one of a wallet of yours.")
     if not parties.has_address:

@@ -3,10 +3,10 @@
 from rooms.event import Event, Kind
 from rooms.room import Side, room_code
 from tests.bot.test_typed import BAD_AMOUNTS
-from tests.bot.town import PIN, Town, base58
+from tests.bot.town import PIN, Town, wallet
 from tests.place import SOL
 
-OUTSIDE = base58(2**200)
+OUTSIDE = wallet(2**200)
 
 
 async def test_a_newcomer_gets_a_wallet(town: Town) -> None:

@@ -8,10 +8,10 @@ import pytest_asyncio
 
 from rooms.units import Lamports
 from sandbox.telegram.person import Message, Person
-from tests.bot.town import WITHDRAWALS, Town, base58
+from tests.bot.town import WITHDRAWALS, Town, wallet
 from tests.place import SOL
 
-OUTSIDE = base58(2**200)
+OUTSIDE = wallet(2**200)
 PIN = "271828"
 _SECRET = re.compile(r"type into it:\s+([A-Z2-7 ]+)")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bot import typed
 from rooms.decimal_text import text_from_whole
 from rooms.refusal import Refused
-from tests.bot.town import base58
+from tests.bot.town import base58, wallet
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_what_is_no_pair_is_refused(text: str) -> None:
 
 
 @given(st.integers(0, 2**240))
-def test_an_address_is_the_base58_of_32_bytes(number: int) -> None:
-    assert typed.address(f" {base58(number)} ") == base58(number)
+def test_an_address_that_somebody_holds_is_read(number: int) -> None:
+    assert typed.address(f" {wallet(number)} ") == wallet(number)
 
 
 @pytest.mark.parametrize("size", [31, 33, 64])
@@ -153,9 +153,20 @@ def test_other_sizes_are_no_address(size: int) -> None:
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="not a Solana address"):
+    with pytest.raises(Refused, match=r"not a Solana address|32 to 44 letters"):
         typed.address(text)
 
 
-def test_the_system_programs_address_is_32_ones() -> None:
-    assert typed.address("1" * 32) == "1" * 32
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1" * 32, "System Program"),
+        ("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA", "Token program"),
+        ("SysvarC1ock11111111111111111111111111111111", "Solana itself"),
+        # The token account of somebody's wallet: derived, so nobody has its key.
+        ("GXZz22k7KGw8pRjCZknCRggsscFuo3drHp6JoGRjkGt", "Nobody holds a key"),
+    ],
+)
+def test_what_is_no_wallet_is_refused_in_the_chat(text: str, says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        typed.address(text)

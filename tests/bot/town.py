@@ -11,6 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from solders.keypair import Keypair
+
 from bot.app import run_bot
 from bot.bell import Bell
 from bot.factors import Factors
@@ -62,6 +64,11 @@ def base58(number: int, size: int = 32) -> str:
         number, digit = divmod(number, 58)
         text = _ALPHABET[digit] + text
     return text
+
+
+def wallet(number: int) -> str:
+    """Return an address that somebody holds a key for."""
+    return str(Keypair.from_seed(number.to_bytes(32, "little")).pubkey())
 
 
 def message(person: Person, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -23,10 +23,10 @@ from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import TransactionMetadata
 
 from chain import wire
-from chain.base58 import bytes_from_base58
 from chain.programs import MEMO_PROGRAM
 from chain.reading import Memo, Moved, read_transaction
 from chain.trouble import Garbled, UnknownVersion
+from rooms.base58 import bytes_from_base58
 from rooms.refusal import Impossible
 from rooms.units import Lamports, Signature
 from tests.chain.world import BORN_AT, Node, World, address, base58, keypair, two_nodes

@@ -20,11 +20,11 @@ from solders.pubkey import Pubkey
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
-from chain.base58 import ALPHABET
 from chain.programs import MEMO_PROGRAM
 from chain.providers import Providers
 from chain.rpc import Rpc
 from chain.settings import Endpoint, RpcSettings
+from rooms.base58 import ALPHABET
 from rooms.units import Address, Lamports, Signature
 
 SYSTEM = "11111111111111111111111111111111"

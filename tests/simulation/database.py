@@ -15,6 +15,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -425,9 +426,10 @@ class Connection:
             what = f"{self.life.name}: {_short(query)}"
             return await self.database.turns.statement(self.session.pid, what, whole)
         except asyncio.CancelledError:
-            # As asyncpg does: the server is asked to stop, and the connection waits for that.
+            # As asyncpg does: the server is asked to stop, and the connection waits for that. Only
+            # where it is known to wait: whether what moves is stopped in time would be chance.
             self.session.busy = finished
-            if self.life.lives:
+            if self.life.lives and self.database.turns.is_waiting(self.session.pid):
                 self.database.cancel(self.session.pid)
             raise
         except Deadlocked as circle:
@@ -510,5 +512,6 @@ class Transaction:
         connection.depth = 0
 
 
+@lru_cache(maxsize=1_000)
 def _short(query: str) -> str:
     return _BLANKS.sub(" ", query)[:70]

@@ -156,6 +156,10 @@ class Turns:
             raise Deadlocked from failure
         return task.result()
 
+    def is_waiting(self, session: int) -> bool:
+        """Say whether this session's statement is known to wait for another's lock."""
+        return any(each.waits_for for each in self._statements if each.session == session)
+
     def idle(self, poll: Poll, timeout: float | None) -> Events:
         """Let something happen, as everybody waits; the loop calls it when it has nothing to do."""
         if not self.running:
