@@ -25,7 +25,7 @@ from streams.settlements import claim_settlements
 
 BETS: Final = 100_000
 ROUNDS: Final = 3
-WRITTEN: Final = ("settlements", "transfers", "outbox")
+WRITTEN: Final = ("settlements", "evidence", "transfers", "outbox")
 """What a settlement adds rows to; the peer is spared the one entry of the ledger."""
 
 

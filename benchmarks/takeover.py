@@ -22,7 +22,6 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import asyncpg
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
@@ -37,6 +36,7 @@ from rooms.feed_log import FeedLog
 from rooms.tick import Tick
 from rooms.units import UnixMs, Value
 from storage import feed_seconds
+from storage.connections import Connection, open_connection
 from streams import messages
 from streams.producer import open_producer
 from streams.ticks import Batcher, SteadyClock
@@ -229,8 +229,7 @@ async def _run(
     }
     await migrate_all(read_settings_from(environment))
     async with AsyncExitStack() as held:
-        connection = await asyncpg.connect(dsn)
-        held.push_async_callback(connection.close)
+        connection = await held.enter_async_context(open_connection(dsn, name="takeover"))
         await _fill(connection, rooms)
         say(f"{rooms:,} rooms on {len(FEEDS)} feeds are written")
         workers = Workers(folder, environment)
@@ -248,7 +247,7 @@ async def _run(
     return Found(dead_s, others_s, joined_s, ended, decided, told)
 
 
-async def _fill(connection: "asyncpg.Connection[Any]", rooms: int) -> None:
+async def _fill(connection: Connection, rooms: int) -> None:
     """Open so many rooms, which are watched, on feeds that were followed until just now."""
     await connection.execute("INSERT INTO users (id, chat_id, name) VALUES (1, 1, 'p')")
     for number, feed in enumerate(FEEDS):
@@ -262,7 +261,7 @@ async def _fill(connection: "asyncpg.Connection[Any]", rooms: int) -> None:
     await connection.execute("VACUUM (ANALYZE) rooms")
 
 
-async def _let_some_end(connection: "asyncpg.Connection[Any]") -> None:
+async def _let_some_end(connection: Connection) -> None:
     """Give some rooms a deadline soon; the workers read it as they take their feeds over."""
     await connection.execute(
         """
@@ -275,7 +274,7 @@ async def _let_some_end(connection: "asyncpg.Connection[Any]") -> None:
 
 
 async def _take_over(
-    connection: "asyncpg.Connection[Any]",
+    connection: Connection,
     workers: Workers,
     watch: Watch,
     bootstrap: str,
@@ -328,7 +327,7 @@ async def _are(bootstrap: str, wanted: int) -> bool:
     return bool(group[2] == "Stable" and len(group[5]) == wanted)
 
 
-async def _judge(connection: "asyncpg.Connection[Any]") -> tuple[int, int, int]:
+async def _judge(connection: Connection) -> tuple[int, int, int]:
     """Return how many rooms ended, how many were decided, and how many decisions were told."""
     over = "SELECT count(*) FROM rooms WHERE deadline_at < now_ms() - 1000"
 

@@ -124,8 +124,7 @@ async def decide(connection: Connection, decided: Sequence[Decided]) -> list[int
             events.append(Event(Kind.ROOM_LOCKED, each.at, each.room))
         events.append(Event(Kind.ROOM_DECIDED, each.at, each.room, facts=_facts(each)))
     await outbox.tell(connection, events)
-    await outbox.wake(connection, "settlements")
-    await outbox.wake(connection, "custody")
+    await outbox.wake(connection, "settlements", "custody")
     return [each.room for each in fresh]
 
 

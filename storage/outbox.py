@@ -2,7 +2,7 @@
 
 In        events, wake-ups and messages for a feed's log.
 Out       rows that one relay at a time numbers, sends and marks.
-Promises  an event of a room takes the room's next sequence number; every call rings the relay once;
+Promises  an event of a room takes the room's next sequence number; every call rings the relay in its own statement;
           a public number is given only to what is committed, without gaps.
 Why       a fact and the news of it are one commit, so that neither exists without the other.
 """
@@ -57,7 +57,6 @@ async def tell(connection: Connection, events: Sequence[Event]) -> None:
         [str(event.user if event.room is None else event.room) for event in events],
         [msgspec.json.encode(payload_of(event)).decode() for event in events],
     )
-    await connection.execute(SQL["notify"])
 
 
 async def tell_bettors(
@@ -75,19 +74,16 @@ async def tell_bettors(
         users, staked, paid = zip(*bettors, strict=True)
         kinds = Kind.BET_WON.value, Kind.BET_LOST.value
         await connection.execute(SQL["tell_bettors"], room, at, *kinds, users, staked, paid)
-        await connection.execute(SQL["notify"])
 
 
-async def wake(connection: Connection, topic: str) -> None:
-    """Have the agents of a topic look for work once this is committed."""
-    await connection.execute(SQL["wake"], topic)
-    await connection.execute(SQL["notify"])
+async def wake(connection: Connection, *topics: str) -> None:
+    """Have the agents of these topics look for work once this is committed."""
+    await connection.execute(SQL["wake"], topics)
 
 
 async def to_log(connection: Connection, feed: str, message: Mapping[str, Any]) -> None:
     """Send a message into a feed's own log, where its order with the ticks is fixed."""
     await connection.execute(SQL["write"], LOG, feed, message)
-    await connection.execute(SQL["notify"])
 
 
 def payload_of(event: Event) -> dict[str, Any]:

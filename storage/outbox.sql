@@ -13,37 +13,44 @@ WITH asked AS (
     JOIN locked l ON l.id = t.room_id
     WHERE r.id = t.room_id
     RETURNING r.id, r.event_count - t.count AS before
+), written AS (
+    INSERT INTO outbox (topic, key, payload)
+    SELECT 'events', a.key,
+           CASE WHEN a.room_id IS NULL THEN a.payload
+                ELSE a.payload || jsonb_build_object(
+                    'seq',
+                    c.before + row_number() OVER (PARTITION BY a.room_id ORDER BY a.ordinal))
+           END
+    FROM asked a
+    LEFT JOIN counted c ON c.id = a.room_id
+    ORDER BY a.ordinal
 )
-INSERT INTO outbox (topic, key, payload)
-SELECT 'events', a.key,
-       CASE WHEN a.room_id IS NULL THEN a.payload
-            ELSE a.payload || jsonb_build_object(
-                'seq', c.before + row_number() OVER (PARTITION BY a.room_id ORDER BY a.ordinal))
-       END
-FROM asked a
-LEFT JOIN counted c ON c.id = a.room_id
-ORDER BY a.ordinal;
+SELECT pg_notify('outbox', '');
 
 -- tell_bettors(room, at, kind when paid, kind when not, users, staked, paid) -> nothing
 -- Such an event is one person's and has no number within its room, so the room's row stays as it is.
-INSERT INTO outbox (topic, key, payload)
-SELECT 'events', $1::bigint::text,
-       CASE WHEN t.paid IS NULL
-            THEN jsonb_build_object('kind', $4::text, 'at', $2::bigint, 'room', $1::bigint::text,
-                                    'user', t.user_id, 'staked', t.staked::text)
-            ELSE jsonb_build_object('kind', $3::text, 'at', $2::bigint, 'room', $1::bigint::text,
-                                    'user', t.user_id, 'staked', t.staked::text,
-                                    'lamports', t.paid::text)
-       END
-FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS t (user_id, staked, paid);
+WITH written AS (
+    INSERT INTO outbox (topic, key, payload)
+    SELECT 'events', $1::bigint::text,
+           CASE WHEN t.paid IS NULL
+                THEN jsonb_build_object('kind', $4::text, 'at', $2::bigint,
+                                        'room', $1::bigint::text, 'user', t.user_id,
+                                        'staked', t.staked::text)
+                ELSE jsonb_build_object('kind', $3::text, 'at', $2::bigint,
+                                        'room', $1::bigint::text, 'user', t.user_id,
+                                        'staked', t.staked::text, 'lamports', t.paid::text)
+           END
+    FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS t (user_id, staked, paid)
+)
+SELECT pg_notify('outbox', '');
 
--- wake(topic) -> nothing
-SELECT wake_up($1);
+-- wake(topics) -> nothing
+SELECT wake_up(topic), pg_notify('outbox', '') FROM unnest($1::text[]) AS topic;
 
 -- write(topic, key, payload) -> nothing
-INSERT INTO outbox (topic, key, payload) VALUES ($1, $2, $3);
-
--- notify() -> nothing
+WITH written AS (
+    INSERT INTO outbox (topic, key, payload) VALUES ($1, $2, $3)
+)
 SELECT pg_notify('outbox', '');
 
 -- unsent(limit) -> rows in the order of their ids
