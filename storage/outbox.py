@@ -2,7 +2,7 @@
 
 In        events, wake-ups and messages for a feed's log.
 Out       rows that one relay at a time numbers, sends and marks.
-Promises  an event of a room takes the room's next sequence number; every call rings the relay in its own statement;
+Promises  an event of a room takes the room's next sequence number; every call rings the relay once;
           a public number is given only to what is committed, without gaps.
 Why       a fact and the news of it are one commit, so that neither exists without the other.
 """
