@@ -135,7 +135,11 @@ def replayed(evidence: Evidence, places: Sequence[Path]) -> Finding:
         return Finding("replay", said, "segments that the evidence names are not there")
     if not segments:
         return Finding("replay", "the evidence names no segment: nothing is replayed")
+    is_played = False
     for stretch in stretches(segments):
+        if stretch[0].memory is None and stretch[0].after is not None:
+            continue  # In the middle of a log, from nothing: it shows nothing.
+        is_played = True
         replay = Replay(stretch[0], [_open_room(evidence)])
         for segment in stretch:
             for outcome in replay.play(segment):
@@ -145,6 +149,8 @@ def replayed(evidence: Evidence, places: Sequence[Path]) -> Finding:
     if segments[-1].to_at < evidence.decided_at:
         # The settlement did not wait for it any longer.
         return Finding("replay", f"{said}; they end before the decision")
+    if not is_played:
+        return Finding("replay", f"{said}; they begin where nothing is remembered")
     return Finding("replay", said, "they do not decide the room")
 
 

@@ -158,6 +158,36 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many of a token a market cap counts: every tick of the cap is a price times that.
+
+    Attributes:
+        cap: the feed of the cap; ``scale`` its own.
+        price_scale: of what sources said; ``supply_scale`` of how many there are.
+        supply: the feed that says how many there are, judged by ``guards``.
+        counts: its index prices that were in force while the room was watched, in order.
+    """
+
+    cap: str
+    scale: int
+    price_scale: int
+    supply: str
+    supply_scale: int
+    guards: Guards
+    counts: tuple[IndexPrice, ...]
+
+    def price_of(self, value: Value, count: Value) -> Value | None:
+        """Return the price that makes a cap of this value; None when no price does."""
+        places = self.price_scale + self.supply_scale - self.scale
+        part: int = 10 ** abs(places)
+        if places < 0:
+            value = Value(value // part) if value % part == 0 else Value(0)
+            part = 1
+        price = -(-value * part // count)
+        return Value(price) if price and price * count // part == value else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything that a settlement follows from.
 
@@ -165,6 +195,7 @@ class Evidence:
         rule_version: of the rules that decided and divided.
         room: its rule, the target fixed where it is a move; the creator is not in it.
         made: how its feed is made, where that is a derived one.
+        caps: the market caps that it is about, or that its feed is made of.
         base: the index price that fixed a move's target.
         outcome, reason, decided_at: what the price decided, before the pool was looked at.
         coverage: how much of the watch had an index price; None when it had not begun.
@@ -177,6 +208,7 @@ class Evidence:
     vault: Address
     treasury: Address
     made: Made | None = None
+    caps: tuple[Counted, ...] = ()
     base: IndexPrice | None
     outcome: Outcome
     reason: VoidReason | None
@@ -257,6 +289,7 @@ def bundle_of(evidence: Evidence) -> dict[str, Any]:
             "treasury": evidence.treasury,
         },
         "made": None if evidence.made is None else _made(evidence.made),
+        "caps": [_counted(each) for each in evidence.caps],
         "base": _price(evidence.base),
         "decision": {
             "outcome": evidence.outcome.value,
@@ -381,6 +414,18 @@ def _made(made: Made) -> dict[str, Any]:
     }
 
 
+def _counted(counted: Counted) -> dict[str, Any]:
+    return {
+        "cap": counted.cap,
+        "scale": counted.scale,
+        "price_scale": counted.price_scale,
+        "supply": counted.supply,
+        "supply_scale": counted.supply_scale,
+        "guards": _guards(counted.guards),
+        "counts": [_price(each) for each in counted.counts],
+    }
+
+
 def _tick(tick: Tick) -> dict[str, Any]:
     return {
         "source": tick.source,
@@ -416,6 +461,7 @@ def _evidence(bundle: Any) -> Evidence:  # noqa: ANN401 - what JSON says
         vault=Address(_str(plain["vault"])),
         treasury=Address(_str(plain["treasury"])),
         made=_maybe(_read_made, bundle["made"]),
+        caps=tuple(_read_counted(each) for each in bundle["caps"]),
         base=_maybe(_read_price, bundle["base"]),
         outcome=Outcome(decision["outcome"]),
         reason=_maybe(VoidReason, decision["reason"]),
@@ -497,6 +543,18 @@ def _read_made(said: Mapping[str, Any]) -> Made:
             )
             for each in said["inputs"]
         ),
+    )
+
+
+def _read_counted(said: Mapping[str, Any]) -> Counted:
+    return Counted(
+        cap=_str(said["cap"]),
+        scale=_int(said["scale"]),
+        price_scale=_int(said["price_scale"]),
+        supply=_str(said["supply"]),
+        supply_scale=_int(said["supply_scale"]),
+        guards=_read_guards(said["guards"]),
+        counts=tuple(_read_price(each) for each in said["counts"]),
     )
 
 

@@ -21,6 +21,7 @@ POOL_READERS: Final = frozenset(
 )
 """Sources that read a token's pools and curves, or what others read there."""
 
+CAP_PREFIX: Final = "mcap:"
 PRICE_SCALE: Final = 12
 DOLLAR_SCALE: Final = 2
 SUPPLY_AGE_MS: Final = 600_000
@@ -99,7 +100,7 @@ def token_feeds(
         )
         made.append(
             Feed(
-                name=f"mcap:{token}",
+                name=f"{CAP_PREFIX}{token}",
                 unit="USD",
                 scale=DOLLAR_SCALE,
                 symbols={},

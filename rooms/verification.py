@@ -14,6 +14,7 @@ from rooms.canonical import canonical, content_hash
 from rooms.derived import Derivation, leaf_value, value_of
 from rooms.evidence import (
     RULE_VERSION,
+    Counted,
     Division,
     Evidence,
     Made,
@@ -31,6 +32,8 @@ from rooms.pool import Stake, pool_of
 from rooms.refusal import Impossible, must
 from rooms.room import Comparator, Outcome, Room, VoidReason, reached, target_of_move
 from rooms.settlement import settle
+from rooms.tick import Tick
+from rooms.token import CAP_PREFIX
 from rooms.units import Address, Value
 
 SECOND_MS = 1_000
@@ -69,6 +72,7 @@ def verify(bundle: Any, expected_hash: str | None = None) -> list[Finding]:  # n
         *found,
         _version(evidence),
         _found("index prices", _prices_said(evidence), _wrong_prices(evidence)),
+        *_caps(evidence),
         _found("target", _target_said(evidence.room), _wrong_target(evidence)),
         _found("crossing", _crossing_said(evidence), _wrong_crossing(evidence)),
         _found("watch", _watch_said(evidence), _wrong_watch(evidence)),
@@ -142,7 +146,7 @@ def _wrong_price(price: IndexPrice, guards: Guards) -> Iterator[str]:
     if price.inputs:
         yield f"the price at {price.at} has inputs, and its feed is made of none"
     barred = {tick.source: why for tick, why in price.left_out if why in _BY_HISTORY}
-    every = [*price.ticks, *(tick for tick, _ in price.left_out)]
+    every = _every_tick(price)
     if len({tick.source for tick in every}) != len(every):
         yield f"the price at {price.at} has two ticks of one source"
     again = index_price(every, price.at, guards, barred)
@@ -153,6 +157,41 @@ def _wrong_price(price: IndexPrice, guards: Guards) -> Iterator[str]:
             yield f"the price at {price.at} is {price.value}, its ticks give {again.value}"
         case IndexPrice() if again != price:
             yield f"at {price.at} other ticks count than it says"
+
+
+def _caps(evidence: Evidence) -> Iterator[Finding]:
+    """Work out each market cap again: how many there are, and the price that each source said."""
+    named = {evidence.room.feed}
+    if evidence.made is not None:
+        named |= {each.feed for each in evidence.made.inputs}
+    told = {each.cap for each in evidence.caps}
+    for cap in sorted(told | {each for each in named if each.startswith(CAP_PREFIX)}):
+        if cap not in told:
+            yield Finding("market cap", cap, "nothing says how many are counted")
+    for each in evidence.caps:
+        counts = " or ".join(str(count.value) for count in each.counts)
+        said = f"{each.cap}: {counts} by {each.supply}, times what each source said"
+        yield _found("market cap", said, _wrong_cap(evidence, each))
+
+
+def _wrong_cap(evidence: Evidence, counted: Counted) -> Iterator[str]:
+    for count in counted.counts:
+        yield from _wrong_price(count, counted.guards)
+    made = evidence.made
+    scales = {each.feed: each.scale for each in made.inputs} if made else {}
+    if scales.get(counted.cap, evidence.room.scale) != counted.scale:
+        yield "it is counted at another scale"
+    for price in _all_prices(evidence):
+        of_cap = [each.price for each in price.inputs if each.feed == counted.cap]
+        if evidence.room.feed == counted.cap:
+            of_cap.append(price)
+        for tick in (tick for cap in of_cap for tick in _every_tick(cap)):
+            if not any(counted.price_of(tick.value, each.value) for each in counted.counts):
+                yield f"at {tick.at} {tick.source} says {tick.value}, which no price makes"
+
+
+def _every_tick(price: IndexPrice) -> list[Tick]:
+    return [*price.ticks, *(tick for tick, _ in price.left_out)]
 
 
 def _derivation(evidence: Evidence, made: Made) -> Derivation:

@@ -14,6 +14,7 @@ import msgspec
 
 from rooms.coverage import Coverage
 from rooms.evidence import (
+    Counted,
     LandedStake,
     Made,
     MadeOf,
@@ -33,6 +34,10 @@ from storage.feeds import guards_from_json
 from storage.sql import queries
 
 SQL: Final = queries("evidence")
+COUNTED_BEFORE_MS: Final = 60_000
+COUNTED_AFTER_MS: Final = 2_000
+"""What a tick was counted with may be a little older; a second is closed a little later."""
+
 LEVEL: Final = 3
 """Signatures do not get smaller with more work."""
 
@@ -58,6 +63,7 @@ class Witnessed:
     vault: Address
     treasury: Address
     made: Made | None
+    caps: tuple[Counted, ...]
     base: IndexPrice | None
     coverage: Coverage | None
     seal: Seal
@@ -97,7 +103,9 @@ async def gather(connection: Connection, watched: Sequence[Watched]) -> dict[int
             Signature(row["signature"] or ""),
         )
     places = {row["id"]: row for row in await connection.fetch(SQL["places"], ids)}
-    made = await _made(connection, sorted({each.feed for each in watched}))
+    names = sorted({each.feed for each in watched})
+    made = await _made(connection, names)
+    caps = await connection.fetch(SQL["caps"], names)
     read: dict[tuple[str, int, int], Any] = {}
     found: dict[int, Witnessed] = {}
     for each in watched:
@@ -112,6 +120,9 @@ async def gather(connection: Connection, watched: Sequence[Watched]) -> dict[int
             vault=Address(place["vault"]),
             treasury=Address(place["treasury"]),
             made=made.get(each.feed),
+            caps=await _caps(
+                connection, each, [cap for cap in caps if cap["of_feed"] == each.feed]
+            ),
             base=None if base is None else msgspec.convert(base, IndexPrice),
             coverage=None
             if place["since_at"] is None
@@ -155,6 +166,28 @@ async def _watch(
     spans = tuple(Span(**row, until=UnixMs(row["at"] + long_ms)) for row in rows)
     recorded = await segments.of_stretch(connection, watched.feed, watched.from_at, to_at)
     return spans, gathered(recorded)
+
+
+async def _caps(
+    connection: Connection, watched: Watched, rows: Sequence[Any]
+) -> tuple[Counted, ...]:
+    """Return how many each market cap counted during a watch, and just before and after it."""
+    around = watched.from_at - COUNTED_BEFORE_MS, watched.to_at + COUNTED_AFTER_MS
+    found = []
+    for row in rows:
+        counts = await connection.fetch(SQL["counts"], row["supply"], *around)
+        found.append(
+            Counted(
+                cap=row["cap"],
+                scale=row["scale"],
+                price_scale=row["price_scale"],
+                supply=row["supply"],
+                supply_scale=row["supply_scale"],
+                guards=guards_from_json(row["guards"]),
+                counts=tuple(msgspec.convert(each["price"], IndexPrice) for each in counts),
+            )
+        )
+    return tuple(found)
 
 
 async def _made(connection: Connection, feeds: Sequence[str]) -> dict[str, Made]:

@@ -39,3 +39,20 @@ FROM feeds d
 JOIN feeds i ON d.inputs ? i.name
 WHERE d.name = ANY ($1::text[]) AND d.expression IS NOT NULL
 ORDER BY d.name, i.name;
+
+-- caps(feeds) -> the market caps among these and what they are made of, and what each counts
+SELECT r.name AS of_feed, c.name AS cap, c.scale, p.scale AS price_scale, s.name AS supply,
+       s.scale AS supply_scale, s.guards
+FROM feeds r
+JOIN feeds c ON c.name = r.name OR r.inputs ? c.name
+JOIN feeds p ON p.name = c.price
+JOIN feeds s ON s.name = c.supply
+WHERE r.name = ANY ($1::text[])
+ORDER BY r.name, c.name;
+
+-- counts(supply, from, until) -> the index prices that were in force then, in order
+SELECT DISTINCT (memory -> 'price' ->> 'at')::bigint AS at, memory -> 'price' AS price
+FROM feed_seconds
+WHERE feed = $1 AND second_at BETWEEN $2 AND $3 AND last IS NOT NULL
+  AND memory -> 'price' IS NOT NULL
+ORDER BY 1;

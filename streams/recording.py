@@ -40,6 +40,9 @@ POLL_MS: Final = 200
 RULES_EVERY_MS: Final = 1_000
 """How often a feed that is not known is looked for among those that are."""
 
+ASKED_MAX: Final = 20
+"""So many names that are not known are looked for in that time, however many are told."""
+
 BATCH_MAX: Final = 2_000
 FORGET_EVERY_S: Final = 3_600.0
 REQUEST_LIMIT_MS: Final = 10_000
@@ -78,7 +81,8 @@ class Recording:
         self._clock = clock
         self._recorder = Recorder({})
         self._rules: Mapping[str, Any] = {}
-        self._rules_read_at = UnixMs(0)
+        self._asked: set[str] = set()
+        self._asked_since = UnixMs(0)
         self._looked_at = UnixMs(0)
 
     async def begin(self) -> None:
@@ -154,15 +158,24 @@ class Recording:
             name = (key or b"").decode()
         except UnicodeDecodeError:
             return None
-        now = self._clock()
-        if name not in self._rules and now - self._rules_read_at >= RULES_EVERY_MS:
-            self._rules_read_at = now
+        if name not in self._rules and self._may_ask(name):
             await again(self._read_rules)
         if name not in self._rules:
             # The worker sets such a message aside, whole, with its reason.
             log.warning("message_of_no_feed", feed=name[:64])
             return None
         return name
+
+    def _may_ask(self, name: str) -> bool:
+        """Say whether to look for a feed now: each at once, but none again and again."""
+        now = self._clock()
+        if now - self._asked_since >= RULES_EVERY_MS:
+            self._asked_since = now
+            self._asked.clear()
+        if name in self._asked or len(self._asked) >= ASKED_MAX:
+            return False
+        self._asked.add(name)
+        return True
 
     async def _keep(self, stretch: Stretch) -> None:
         segment, name, file = await again(partial(self._write, stretch))

@@ -106,6 +106,7 @@ def witness(decided: Decided, settlement: Settlement, witnessed: Witnessed) -> D
         vault=witnessed.vault,
         treasury=witnessed.treasury,
         made=witnessed.made,
+        caps=witnessed.caps,
         base=witnessed.base,
         outcome=room.outcome,
         reason=room.void_reason,

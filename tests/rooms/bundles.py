@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
+from rooms.catalogue import BONK_SUPPLY
 from rooms.coverage import Coverage
 from rooms.crossing import Crossing
 from rooms.derived import RATIO_SCALE
 from rooms.evidence import (
     RULE_VERSION,
+    Counted,
     Evidence,
     LandedStake,
     Made,
@@ -48,17 +50,22 @@ BETS: Final = (
 )
 
 
-def price(at: int, value: int) -> IndexPrice:
-    """Make an index price of three sources that count, one that is stale and a stuck one."""
+def price(at: int, value: int, times: int = 1) -> IndexPrice:
+    """Make an index price of three sources that count, one that is stale and a stuck one.
+
+    ``times``: of a market cap, how many there are.
+    """
     said = [("binance", value, 0), ("coinbase", value - 1, 0), ("kraken", value + 1, 0),
             ("okx", value + 3, 5_000), ("bybit", value + 2, 0)]  # fmt: skip
     ticks = [
-        Tick(source, 2**60 + at % 1000, Value(says), UnixMs(at - age - 20), UnixMs(at - age))
+        Tick(
+            source, 2**60 + at % 1000, Value(says * times), UnixMs(at - age - 20), UnixMs(at - age)
+        )
         for source, says, age in said
     ]
     found = index_price(ticks, UnixMs(at), ROOM.guards, {"bybit": LeftOut.STUCK})
     assert isinstance(found, IndexPrice)
-    assert found.value == value
+    assert found.value == value * times
     return found
 
 
@@ -147,6 +154,21 @@ def ratio(at: int, sol: int, eth: int) -> IndexPrice:
     return IndexPrice(Value(sol * 10**RATIO_SCALE // eth), UnixMs(at), (), (), inputs)
 
 
+COUNT: Final = 1_000
+CAP_ROOM: Final = replace(ROOM, feed="mcap:BONK", target=Value(20_400 * COUNT))
+
+
+def counted() -> Counted:
+    """Say how many there are, as one source said it before the watch."""
+    said = Tick("solana", 9, Value(COUNT), UnixMs(WATCH - 900), UnixMs(WATCH - 900))
+    found = index_price([said], UnixMs(WATCH - 900), BONK_SUPPLY.guards)
+    assert isinstance(found, IndexPrice)
+    return Counted(
+        cap="mcap:BONK", scale=2, price_scale=2, supply="supply:BONK", supply_scale=0,
+        guards=BONK_SUPPLY.guards, counts=(found,),
+    )  # fmt: skip
+
+
 ENDINGS: Final[dict[str, Evidence]] = {
     "yes": evidence(Outcome.YES, decided_at=CROSSED, crossing=crossing(CROSSED)),
     "yes, held": evidence(
@@ -190,6 +212,15 @@ ENDINGS: Final[dict[str, Evidence]] = {
             price=ratio(CROSSED, 103, 50),
         ),
         spans=spans(CROSSED, 2_010_000_000),
+    ),
+    "yes, market cap": evidence(
+        Outcome.YES, room=CAP_ROOM, decided_at=CROSSED, caps=(counted(),),
+        base=price(WATCH + 100, 20_000, COUNT),
+        crossing=crossing(
+            CROSSED, CAP_ROOM, before=price(CROSSED - 50, 20_399, COUNT),
+            price=price(CROSSED, 20_402, COUNT),
+        ),
+        spans=spans(CROSSED, 20_100 * COUNT),
     ),
     "void: one side": evidence(Outcome.NO, stakes=landed([BETS[0], BETS[2]])),
 }  # fmt: skip

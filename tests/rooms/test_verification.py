@@ -31,6 +31,8 @@ BY_HASH_ALONE: Final = re.compile(
   | (base|crossing)\..*(ticks|left_out)\.\d+\.(source|sequence|source_at|at|value|why)
   | (base|crossing)\..*inputs\.\d+\.price\.at
   | made\.inputs\.\d+\.guards\..*
+  | caps\.\d+\.(supply|price_scale|supply_scale|guards\..*)
+  | caps\.\d+\.counts\.\d+\.(at|ticks\.\d+\.(source|sequence|source_at|at))
   | (base|crossing\..*)\.at
   | coverage\.(missing_ms|longest_gap_ms)
   | seconds\.\d+\.(seconds|silent|low|high|last|position|at|until)
@@ -149,6 +151,18 @@ DECIDES: Final = {
         ("crossing", "price", "inputs", 0, "price", "value"),
         "5100",
     ),
+    "how many there are": ("yes, market cap", ("caps", 0, "counts", 0, "value"), "999"),
+    "who says how many there are": (
+        "yes, market cap",
+        ("caps", 0, "counts", 0, "ticks", 0, "value"),
+        "999",
+    ),
+    "a cap that no price makes": (
+        "yes, market cap",
+        ("base", "left_out", 0, "value"),
+        str(20_003 * 1_000 + 1),
+    ),
+    "that anything is counted": ("yes, market cap", ("caps",), []),
     "the expression": ("yes, derived", ("made", "expression"), "price(ETH) / price(SOL)"),
     "an input's scale": ("yes, derived", ("made", "inputs", 0, "scale"), 3),
     "the rules": ("yes", ("rule_version",), 1),

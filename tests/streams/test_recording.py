@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from cli.replaying import Wish, stretches_of
+from rooms.catalogue import CATALOGUE
 from rooms.feed_log import Decided
 from rooms.recording import Segment
 from rooms.refusal import Impossible
 from rooms.units import UnixMs
-from storage import crossings, feed_seconds, recordings
+from storage import crossings, feed_seconds, feeds, recordings
+from storage.connections import transaction
 from streams.recording import RecordingSettings, run_recording
 from streams.replay import OfRoom, Outcome, Prices, Replay, Second, stored_text, text_of
 from tests.kafka import Kafka
@@ -220,6 +223,38 @@ async def test_a_log_that_was_lost_is_said(place: Stage, kafka: Kafka, tmp_path:
     assert [tuple(row.values()) for row in rows] == [(None, 0, 0), ([1, 0], 0, 1)]
     with pytest.raises(Impossible, match="missing"):
         replayed([recordings.read(path) for path in recordings.found([tmp_path])])
+
+
+async def a_new_feed_is_recorded(place: Stage, start: int, new: str) -> None:
+    """Make a feed, tell of it at once, and see that nothing of it was passed over."""
+    async with transaction(place.connections) as connection:
+        await feeds.upsert(connection, CATALOGUE[new], standing=True)
+    first = await place.say(start, 3_500, feed=new)
+    await place.say(start + MINUTE_MS, 3_500, feed=new)
+
+    async def found() -> int | None:
+        offset: int | None = await place.value(
+            "SELECT min(first_offset) + 1 FROM segments WHERE feed = $1", new
+        )
+        return offset
+
+    assert await eventually(found) == first + 1
+
+
+async def test_a_feed_that_is_new_is_recorded_from_its_first_message(
+    place: Stage, tmp_path: Path
+) -> None:
+    start, new = base(), "ETH/USD"
+    with capture_logs() as said:
+
+        async def is_passed_over() -> bool:
+            return any(each["event"] == "message_of_no_feed" for each in said)
+
+        async with recorder(place, tmp_path):
+            # Feeds have just been looked at for another name.
+            await place.say(start, 200, feed="NOBODY")
+            await eventually(is_passed_over)
+            await a_new_feed_is_recorded(place, start, new)
 
 
 async def test_old_days_are_deleted_with_their_rows(place: Stage, tmp_path: Path) -> None:
