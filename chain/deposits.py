@@ -67,11 +67,12 @@ class Stop(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """An address that was not read to its end."""
+    """An address that was not read to its end, and where it stopped, when that has a name."""
 
     address: Address
     stop: Stop
     why: str
+    signature: Signature | None = None
 
     @property
     def alarms(self) -> bool:
@@ -157,7 +158,7 @@ def incoming_of(
     lamports = transaction.received(address)
     if address in transaction.signers or transaction.sent(address) > 0 or change < lamports:
         why = f"{transaction.signature} is not ours and acted for {address}"
-        return Stopped(address, Stop.LEFT_BY_STRANGER, why)
+        return Stopped(address, Stop.LEFT_BY_STRANGER, why, transaction.signature)
     if change == 0:
         return None
     return Incoming(

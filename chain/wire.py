@@ -158,6 +158,29 @@ def error_text(err: Raw) -> str | None:
 Reply = TypeVar("Reply")
 
 
+class PushedParams(Struct, frozen=True):
+    """What a notification of a node's socket carries."""
+
+    subscription: Count
+    result: Raw
+
+
+class PushedValue(Struct, frozen=True):
+    """What a notification says; only an account's has lamports."""
+
+    lamports: Count | None = None
+
+
+class Pushed(Struct, frozen=True):
+    """A frame of a node's socket: a notification, or the answer to a request of ours."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str | None = None
+    result: Raw | UnsetType = UNSET
+    error: Trouble | UnsetType | None = UNSET
+    params: PushedParams | UnsetType = UNSET
+
+
 class Misshapen(ValueError):
     """Bytes that are not the shape asked for."""
 

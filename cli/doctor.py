@@ -129,9 +129,14 @@ async def _database(settings: Settings) -> Sequence[Finding]:
         known = await flags.known(connection)
         seen = await health.look(connection)
         audited = await leases.is_taken(connection, Lease.AUDITOR)
+        why = await flags.reasons(connection)
     closed = [flag.value for flag in flags.Flag if not known.get(flag, False)]
     if closed:
         findings.append(Finding("flags", Grade.KNOW, f"closed: {', '.join(closed)}"))
+        findings += [
+            Finding("flags", Grade.KNOW, f"{flag.value} was closed because {reason}")
+            for flag, reason in why.items()
+        ]
     if not audited:
         findings.append(Finding("auditor", Grade.KNOW, "none runs: no breach would be noticed"))
     if seen.set_aside:

@@ -35,6 +35,7 @@ from sandbox import kafka, postgres, valkey
 from sandbox.kafka import KafkaSettings
 from sandbox.postgres import PostgresSettings
 from sandbox.valkey import ValkeySettings
+from streams.webhooks import PATH as WEBHOOK_PATH
 
 DATABASE: Final = "rooms"
 NOTE: Final = "stack.json"
@@ -84,6 +85,7 @@ ONLY_FOR: Final = {
     "TURNKEY__KEYS": "custody",
     "TELEGRAM_TOKEN": "bot",
     "FACTOR_KEY": "bot",
+    "WEBHOOK_AUTHORIZATION": "gateway",
     "SOURCE_KEYS": "feeds",
 }
 """Which secret is handed to which process alone."""
@@ -197,6 +199,8 @@ class Stack:
             "AUDIT_HEAD": str(self.folder / "audit-head"),
             "KEYSTORE_PASSPHRASE": self._secret("passphrase", _new_passphrase),
             "PUSH_PORT": str(self.ports.push),
+            "WEBHOOK_PORT": str(self.ports.webhook),
+            "WEBHOOK_AUTHORIZATION": self._secret("webhook-authorization", _new_passphrase),
             "GATEWAY_PORT": str(self.ports.gateway),
             "STANDING_FEEDS": json.dumps(["SOL/USD", "BTC/USD", "ETH/USD"]),
             **RELAXED,
@@ -329,6 +333,16 @@ class Stack:
                 if await _ask(client, self.solana_url, "getBalance", address) < FUNDS_LAMPORTS_MIN:
                     await _ask(client, self.solana_url, "requestAirdrop", address, FUNDS_LAMPORTS)
 
+    async def set_webhook(self) -> None:
+        """Have the chain tell of deposits, as Helius would."""
+        said = {
+            "url": f"http://{HOST}:{self.ports.webhook}{WEBHOOK_PATH}",
+            "authorization": self._secret("webhook-authorization", _new_passphrase),
+        }
+        control = f"http://{HOST}:{self.ports.solana_control}/set_webhook"
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+            (await client.post(control, json=said)).raise_for_status()
+
     def _own(self, name: str, *words: object, needs: tuple[str, ...] = ()) -> Child:
         data = ("--data", self.folder / name) if words[0] == "sandbox" else ()
         environment: dict[str, str] = {f"{PREFIX}LOG_FORMAT": self.log_format}
@@ -343,6 +357,8 @@ class Stack:
             if process in LISTENS and number:
                 port = self.more_ports[process][int(number) - 2]
                 environment[f"{PREFIX}{LISTENS[process]}"] = str(port)
+                # Helius tells one of them.
+                environment.pop(f"{PREFIX}WEBHOOK_PORT", None)
         if self.coloured and not self.logs_to_files:
             environment["FORCE_COLOR"] = "1"
         return Child(

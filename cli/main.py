@@ -53,7 +53,7 @@ Turnkey = Annotated[
 def up(
     data: Folder = Path(".rooms"),
     ports: Annotated[
-        int, typer.Option(help="The first of the ports that are used.", min=1_024, max=65_523)
+        int, typer.Option(help="The first of the ports that are used.", min=1_024, max=65_522)
     ] = BASE,
     venues: Annotated[
         str, typer.Option(help="Where prices come from: auto, public or sandbox.")

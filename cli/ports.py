@@ -37,6 +37,7 @@ class Ports:
     venues_control: int
     turnkey: int
     push: int
+    webhook: int
 
     @classmethod
     def from_base(cls, base: int) -> "Ports":

@@ -28,7 +28,7 @@ app = typer.Typer(help="Register and send values that are signed: docs/pushing.m
 Name = Annotated[str, typer.Argument(help="The feed's name, without push:")]
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
 Reason = Annotated[str, typer.Option(help="Why; it is written down for good.")]
-_URL = f"http://{HOST}:{Ports(*range(BASE, BASE + 12)).push}"
+_URL = f"http://{HOST}:{Ports(*range(BASE, BASE + 13)).push}"
 
 
 @app.command()

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
         SecretStr("http://127.0.0.1:8706"),
     )
     """At least two providers; an address carries its key."""
+    solana_socket: SecretStr = SecretStr("auto")
+    """The websocket that custody is hinted by: the first provider's own, none, or an address."""
+    watched_addresses_max: int = Field(default=500, ge=0)
+    """How many people's addresses are heard of by it at once."""
     telegram_url: str = "https://api.telegram.org/bot"
     telegram_token: SecretStr = SecretStr("")
     factor_key: SecretStr = SecretStr("")
@@ -139,6 +143,12 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8701, ge=1, le=65_535)
 
+    webhook_host: str = "127.0.0.1"
+    webhook_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Where the gateway process takes Helius' webhooks; nowhere unless set."""
+    webhook_authorization: SecretStr = SecretStr("")
+    """What Helius sends as the header Authorization, word for word."""
+
     limits: RoomLimits = RoomLimits()
     withdrawals: WithdrawalLimits = WithdrawalLimits()
     deposit_lamports_min: Lamports = Lamports(5_000_000)
@@ -160,6 +170,23 @@ class Settings(BaseSettings):
             Endpoint(f"provider {number}", url.get_secret_value())
             for number, url in enumerate(self.solana_urls, 1)
         )
+
+    @property
+    def socket_url(self) -> str | None:
+        """Return the address of the websocket that custody is hinted by, which may hold a key.
+
+        Raises:
+            BadSettings: when it is none.
+        """
+        said = self.solana_socket.get_secret_value()
+        if said == "none":
+            return None
+        if said != "auto":
+            if not said.startswith(("ws://", "wss://")):
+                raise BadSettings("ROOMS_SOLANA_SOCKET: auto, none, or an address with wss://")
+            return said
+        scheme, _, rest = self.endpoints[0].url.partition("://")
+        return f"{'wss' if scheme == 'https' else 'ws'}://{rest}"
 
     @property
     def dsn(self) -> str:

@@ -90,6 +90,7 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
         processes = stack.processes()
         step(f"starting {', '.join(child.name for child in processes)}")
         await supervisor.start(processes)
+        await stack.set_webhook()
         step("everything is ready")
         yield supervisor
 

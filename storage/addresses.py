@@ -5,7 +5,7 @@ Out       who owns an address; what the ledger says lies at each.
 Promises  insert only: an address never changes hands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,9 +77,19 @@ async def owners(
     }
 
 
-async def with_balances(connection: Connection) -> dict[OwnAddress, Lamports]:
-    """Return every address of ours with what the ledger says lies there."""
-    rows = await connection.fetch(SQL["with_balances"])
+async def watched(connection: Connection, limit: int) -> list[Address]:
+    """Return people's addresses at which a deposit is likeliest, the newest first."""
+    return [Address(row["address"]) for row in await connection.fetch(SQL["watched"], limit)]
+
+
+async def with_balances(
+    connection: Connection, named: Collection[Address] | None = None
+) -> dict[OwnAddress, Lamports]:
+    """Return addresses of ours, all or those named, with what the ledger says lies there."""
+    if named is None:
+        rows = await connection.fetch(SQL["with_balances"])
+    else:
+        rows = await connection.fetch(SQL["some_with_balances"], list(named))
     return {
         OwnAddress(row["address"], row["kind"], row["user_id"]): Lamports(row["lamports"])
         for row in rows

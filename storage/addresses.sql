@@ -20,6 +20,20 @@ SELECT kind, address FROM addresses WHERE kind IN ('treasury', 'fee_payer');
 -- keys(addresses) -> who each address belongs to, for the signer's paths
 SELECT address, kind, user_id, room_id FROM addresses WHERE address = ANY($1::text[]);
 
+-- watched(limit) -> addresses that people were given, or had a deposit at, most lately
+SELECT address
+FROM ((SELECT address, created_at AS at FROM addresses
+       WHERE kind = 'user' ORDER BY created_at DESC LIMIT $1)
+      UNION ALL
+      (SELECT d.address, d.seen_at FROM deposits d JOIN addresses a USING (address)
+       WHERE a.kind = 'user' ORDER BY d.slot DESC LIMIT $1)) lately
+GROUP BY address ORDER BY max(at) DESC, address LIMIT $1;
+
 -- with_balances() -> every address of ours and what the ledger says lies there
 SELECT a.address, a.kind, a.user_id, coalesce(c.balance, 0) AS lamports
 FROM addresses a LEFT JOIN accounts c ON c.name = 'chain:' || a.address;
+
+-- some_with_balances(addresses) -> those of them that are ours and what the ledger says lies there
+SELECT a.address, a.kind, a.user_id, coalesce(c.balance, 0) AS lamports
+FROM addresses a LEFT JOIN accounts c ON c.name = 'chain:' || a.address
+WHERE a.address = ANY ($1::text[]);

@@ -6,7 +6,7 @@ Promises  a deposit is one row for its signature and address, whoever finds it a
           posted by whose address it is; it is undone once, to the lamport, or waits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,10 +19,16 @@ SQL = queries("deposits")
 _NAME = "deposits:"
 
 
-async def cursors(connection: Connection) -> Mapping[Address, tuple[Signature, Slot]]:
-    """Return the last signature, with its slot, that was read of each address."""
+async def cursors(
+    connection: Connection, named: Collection[Address] | None = None
+) -> Mapping[Address, tuple[Signature, Slot]]:
+    """Return the last signature, with its slot, that was read of all addresses or of some."""
     found: dict[Address, tuple[Signature, Slot]] = {}
-    for row in await connection.fetch(SQL["cursors"]):
+    if named is None:
+        rows = await connection.fetch(SQL["cursors"])
+    else:
+        rows = await connection.fetch(SQL["cursors_of"], [f"{_NAME}{each}" for each in named])
+    for row in rows:
         signature, _, slot = row["position"].partition("@")
         if slot:
             address = Address(row["name"].removeprefix(_NAME))

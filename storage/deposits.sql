@@ -14,6 +14,9 @@ WHERE d.final_at IS NULL AND d.undone_at IS NULL;
 -- cursors() -> how far each address was read
 SELECT name, position FROM cursors WHERE name LIKE 'deposits:%';
 
+-- cursors_of(names) -> how far these addresses were read
+SELECT name, position FROM cursors WHERE name = ANY ($1::text[]);
+
 -- move(name, position) -> nothing
 INSERT INTO cursors (name, position) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE

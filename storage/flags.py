@@ -51,6 +51,12 @@ async def change(
     await connection.execute(SQL["change"], flag.value, open, reason, kind, who)
 
 
+async def close(connection: Connection, flag: Flag, reason: str) -> bool:
+    """Close ``flag`` as the process that found the reason; say whether that was not known yet."""
+    new: bool = await connection.fetchval(SQL["close"], flag.value, reason)
+    return new
+
+
 async def waited_out(connections: Connections, flag: Flag, *, limit_ms: int) -> bool:
     """Wait until no transaction is under way that read ``flag`` before; say whether none is."""
     try:
@@ -60,6 +66,12 @@ async def waited_out(connections: Connections, flag: Flag, *, limit_ms: int) -> 
     except asyncpg.LockNotAvailableError:
         return False
     return True
+
+
+async def reasons(connection: Connection) -> dict[Flag, str]:
+    """Return why each flag that was closed after it had been open is closed."""
+    rows = await connection.fetch(SQL["known"])
+    return {Flag(row["name"]): row["reason"] for row in rows if not row["open"]}
 
 
 async def known(connection: Connection) -> dict[Flag, bool]:

@@ -8,6 +8,9 @@ WITH changed AS (
 )
 INSERT INTO acts (kind, subject, reason, who) VALUES ($4, $1, $3, $5);
 
+-- close(name, reason) -> whether that was not known yet; a process closes it by itself
+SELECT close_flag($1, $2);
+
 -- known() -> every flag that was ever set, and whether it is open
 SELECT name, open, reason FROM flags ORDER BY name;
 

@@ -1590,3 +1590,66 @@ CREATE FUNCTION miss_late_stakes(room bigint)
 ALTER FUNCTION miss_late_stakes SECURITY DEFINER SET search_path = public, pg_temp;
 REVOKE EXECUTE ON FUNCTION miss_late_stakes FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION miss_late_stakes TO rooms_custody;
+
+-- Custody closes a flag by itself.
+
+-- close_flag(flag, why) -> whether that was not known yet
+-- Only ever closes. The same reason is written down once for as long as the flag stays closed.
+CREATE FUNCTION close_flag(flag text, why text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock(hashtext('rooms.close_flag'));
+        IF NOT EXISTS (SELECT FROM flags f WHERE f.name = flag AND f.open)
+           AND EXISTS (SELECT FROM acts a
+                       WHERE a.kind = 'pause' AND a.subject = flag AND a.reason = why) THEN
+            RETURN false;
+        END IF;
+        INSERT INTO acts (kind, subject, reason, who)
+        VALUES ('pause', flag, why,
+                CASE session_user WHEN 'rooms_custody' THEN 'custody' ELSE session_user END);
+        INSERT INTO flags (name, open, reason) VALUES (flag, false, why)
+        ON CONFLICT (name) DO UPDATE SET open = false, reason = why, changed_at = now_ms();
+        RETURN true;
+    END $$;
+
+ALTER FUNCTION close_flag SECURITY DEFINER SET search_path = public, pg_temp;
+REVOKE EXECUTE ON FUNCTION close_flag FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION close_flag TO rooms_custody;
+
+
+-- What a webhook says that it saw: where custody is to look, and nothing more.
+
+CREATE TABLE deposit_hints (
+    signature text NOT NULL,
+    address text NOT NULL REFERENCES addresses (address),
+    heard_at bigint NOT NULL DEFAULT now_ms(),
+    taken_at bigint,                            -- custody has gone to look
+    PRIMARY KEY (signature, address)
+);
+CREATE INDEX deposit_hints_waiting ON deposit_hints (heard_at) WHERE taken_at IS NULL;
+
+-- hear_deposits(signatures, addresses) -> how many are new
+-- Addresses that are not ours are passed over; whoever tells need not know which are.
+CREATE FUNCTION hear_deposits(signatures text[], places text[]) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+    DECLARE fresh integer;
+    BEGIN
+        INSERT INTO deposit_hints (signature, address)
+        SELECT DISTINCT h.signature, a.address
+        FROM unnest(signatures, places) AS h (signature, place)
+        JOIN addresses a ON a.address = h.place
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS fresh = ROW_COUNT;
+        IF fresh > 0 THEN
+            PERFORM wake_up('custody');
+        END IF;
+        RETURN fresh;
+    END $$;
+
+ALTER FUNCTION hear_deposits SECURITY DEFINER SET search_path = public, pg_temp;
+REVOKE EXECUTE ON FUNCTION hear_deposits FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hear_deposits TO rooms_gateway;
+GRANT SELECT, UPDATE (taken_at), DELETE ON deposit_hints TO rooms_custody;
+GRANT SELECT ON deposit_hints TO rooms_auditor;

@@ -19,12 +19,13 @@ from chain.providers import Providers
 from chain.rpc import ACCOUNTS_MAX, STATUSES_MAX, Rpc
 from chain.settings import DepositSettings
 from chain.trouble import NotKnown, UnknownVersion
-from rooms.audit import Breach, Difference, Effect, Lying, Rule, difference
+from rooms.audit import Breach, Difference, Effect, Lying, difference
 from rooms.units import Address, Lamports, Signature, Slot
 from storage import addresses, attempts, audit
 from storage import deposits as deposit_rows
 from storage.addresses import OwnAddress
 from storage.connections import Connections
+from streams.deposits import theft_of
 
 READS_MAX = 100
 """More transactions of ours than this are never final and unposted; so many were not asked for."""
@@ -204,11 +205,7 @@ async def _incoming(
         settings,
     )
     final = [each for each in found.incoming if each.finalized]
-    strangers = [
-        Breach(Rule.STRANGER, each.address, each.why)
-        for each in found.stopped
-        if each.stop is Stop.LEFT_BY_STRANGER
-    ]
+    strangers = [theft_of(each) for each in found.stopped if each.stop is Stop.LEFT_BY_STRANGER]
     stopped = {
         each.address: each.why for each in found.stopped if each.stop is not Stop.LEFT_BY_STRANGER
     }

@@ -13,6 +13,7 @@ from chain.signer import KeyPath, Signer
 from rooms.units import Address, Lamports
 from storage.addresses import Operator, OwnAddress
 from storage.connections import Connection, Connections
+from streams.hints import Hints
 
 
 async def _alone(_: Connection) -> None:
@@ -30,6 +31,8 @@ class Custody:
             at work by now; one that is alone by itself needs none.
         epoch: the lease's number, written down with each signing; PostgreSQL refuses an old one.
         divisions: rooms whose pool was divided again, and what each of their transfers must move.
+        hints: what sockets and webhooks say that custody should look at now.
+        watched_max: how many people's addresses are heard of by socket.
     """
 
     connections: Connections
@@ -43,6 +46,8 @@ class Custody:
     fence: Callable[[Connection], Awaitable[None]] = _alone
     epoch: int = 0
     divisions: dict[int, Mapping[str, Lamports]] = field(default_factory=dict)
+    hints: Hints = field(default_factory=Hints)
+    watched_max: int = 0
 
 
 def path_of(owner: OwnAddress) -> KeyPath:

@@ -5,21 +5,23 @@ Out       entries to people, to the house, to `stray`; what undoes them; cursors
 Promises  a deposit is posted once, as soon as two providers have confirmed it, by whoever finds it
           first; what a fork takes back is undone once and to the lamport, or waits and freezes the
           person; an address whose history cannot be read stops, with its reason, and is never
-          skipped.
+          skipped; lamports that left by a signature which no attempt explains close everything
+          at that look.
 Why       from a person's address to itself a fork can lose nothing: a stake that such lamports paid
           vanishes with them, and nothing leaves to an outside address before they are final.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 
 import structlog
 
-from chain.deposits import Cursor, Incoming, sweep
+from chain.deposits import Cursor, Incoming, Stop, Stopped, sweep
 from chain.standing import Standing, ask_standings
+from rooms.audit import Breach, Rule
 from rooms.event import Event, Kind
 from rooms.units import Address, Lamports, Signature, UnixMs
-from storage import addresses, attempts, outbox
+from storage import addresses, attempts, audit, deposit_hints, outbox
 from storage import deposits as deposit_rows
 from storage.addresses import OwnAddress
 from storage.connections import transaction
@@ -29,11 +31,11 @@ from streams.custody import Custody
 log = structlog.get_logger()
 
 
-async def post_deposits(custody: Custody) -> int:
-    """Look over all addresses and post what came in; return how many deposits were new."""
+async def post_deposits(custody: Custody, named: Collection[Address] | None = None) -> int:
+    """Look over all addresses, or those named, and post what came in; return how many were new."""
     async with custody.connections.acquire() as connection:
-        known = await addresses.with_balances(connection)
-        cursors = await deposit_rows.cursors(connection)
+        known = await addresses.with_balances(connection, named)
+        cursors = await deposit_rows.cursors(connection, named)
         not_final = await deposit_rows.not_final(connection)
 
     async def ours(signatures: Sequence[Signature]) -> AbstractSet[Signature]:
@@ -51,7 +53,7 @@ async def post_deposits(custody: Custody) -> int:
     owners = {each.address: each for each in known}
     posted = 0
     for incoming in found.incoming:
-        posted += await _post(custody, owners, incoming)
+        posted += await post_one(custody, owners[incoming.address], incoming)
     async with transaction(custody.connections) as writer:
         for address, cursor in found.cursors.items():
             await deposit_rows.move_cursor(writer, address, cursor.signature, cursor.slot)
@@ -59,12 +61,38 @@ async def post_deposits(custody: Custody) -> int:
             if stopped.alarms:
                 log.error("address stopped", address=stopped.address, why=stopped.why)
                 await deposit_rows.stop_cursor(writer, stopped.address, stopped.why)
-    await _undo_what_is_gone(custody)
+            if stopped.stop is Stop.LEFT_BY_STRANGER:
+                await audit.report(writer, theft_of(stopped))
+    if named is None:
+        await _undo_what_is_gone(custody)
+        async with custody.connections.acquire() as connection:
+            await deposit_hints.forget(connection)
     return posted
 
 
-async def _post(custody: Custody, owners: Mapping[Address, OwnAddress], incoming: Incoming) -> bool:
-    owner = owners[incoming.address]
+async def told_by_webhook(custody: Custody) -> list[Address]:
+    """Return the addresses at which a webhook says that something came in, each once."""
+    async with custody.connections.acquire() as connection:
+        return await deposit_hints.take(connection)
+
+
+async def watch(custody: Custody) -> None:
+    """Have sockets tell of the addresses at which a deposit is likeliest."""
+    async with custody.connections.acquire() as connection:
+        likely = await addresses.watched(connection, custody.watched_max)
+        known = await addresses.with_balances(connection, likely)
+    balances = {each.address: lamports for each, lamports in known.items()}
+    custody.hints.want_addresses({each: balances[each] for each in likely})
+
+
+def theft_of(stopped: Stopped) -> Breach:
+    """Name what it is when lamports left an address of ours by a signature that is not ours."""
+    assert stopped.stop is Stop.LEFT_BY_STRANGER, "only what left is a theft"
+    return Breach(Rule.STRANGER, stopped.address, stopped.why, stopped.signature or "")
+
+
+async def post_one(custody: Custody, owner: OwnAddress, incoming: Incoming) -> bool:
+    """Post what came in to whose address it is; say whether it was new."""
     async with transaction(custody.connections) as connection:
         became = await deposit_rows.post(
             connection,

@@ -6,14 +6,11 @@ Promises  nothing is taken without a good signature of a registered signer; a bo
           is the number of requests that are looked at in a second; a refusal changes nothing.
 """
 
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -24,6 +21,7 @@ from rooms.refusal import Refused
 from rooms.tick import Tick
 from rooms.units import UnixMs
 from storage.feeds import WantedFeed
+from streams.doors import body_of
 from streams.signatures import is_signed
 
 PATH: Final = "/v1/push"
@@ -32,7 +30,6 @@ PUSHES_PER_S: Final = 10
 """Of one signer for one feed."""
 LOOKED_AT_PER_S: Final = 500
 """Of all who come to the door, whoever they are: a signature takes some 0.1 ms to check."""
-STOP_S: Final = 3
 
 STATUS: Final = {
     "bad_request": 400,
@@ -131,7 +128,7 @@ def door(pushes: Pushes) -> Starlette:
 
     async def push(request: Request) -> Response:
         try:
-            body = await _body(request)
+            body = await body_of(request, BODY_BYTES_MAX, "A push")
             pushes.take(body)
         except Refused as refusal:
             said = {"error": {"code": refusal.code, "sentence": refusal.sentence}}
@@ -145,41 +142,6 @@ def door(pushes: Pushes) -> Starlette:
     return Starlette(routes=[Route(PATH, push, methods=["POST"])])
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Take a port, so that one that is taken is told before anything starts.
-
-    Raises:
-        OSError: when somebody listens there.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
-
-
-async def serve(pushes: Pushes, at: socket.socket) -> None:
-    """Serve the door until cancelled."""
-    config = uvicorn.Config(
-        door(pushes),
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=STOP_S,
-        timeout_keep_alive=STOP_S,
-        limit_concurrency=200,
-    )
-    server = _Server(config)
-    try:
-        await server.serve(sockets=[at])
-    finally:
-        server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Signals are for whoever started us; uvicorn would take them for itself.
-        yield
-
-
 def _read(body: bytes) -> _Sent:
     try:
         return _SENT.decode(body)
@@ -188,12 +150,3 @@ def _read(body: bytes) -> _Sent:
 
 
 _SENT: Final = msgspec.json.Decoder(_Sent)
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            raise Refused("too_large", f"A push has at most {BODY_BYTES_MAX} bytes.")
-    return body

@@ -24,6 +24,7 @@ from storage.attempts import LiveAttempt, OpenTransfer, PlannedTransfer
 from storage.connections import Connection, transaction
 from streams import releases
 from streams.custody import Custody
+from streams.freezing import freeze
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ async def post_fates(custody: Custody) -> int:
     """Ask for the fate of every live attempt and post what is final; return how many ended."""
     async with custody.connections.acquire() as connection:
         live = await attempts.live(connection)
+    custody.hints.want_signatures(each.signature for each in live)
     if not live:
         return 0
     readings = await ask_fates(
@@ -40,7 +42,11 @@ async def post_fates(custody: Custody) -> int:
     )
     ended = 0
     for attempt in live:
-        ended += await _post(custody, attempt, readings[attempt.signature])
+        try:
+            ended += await _post(custody, attempt, readings[attempt.signature])
+        except Frozen as why:
+            # What this one did is for a person to look at; the others are posted all the same.
+            await freeze(custody, why)
     return ended
 
 

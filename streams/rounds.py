@@ -1,24 +1,27 @@
 """Rounds: custody's work, again and again: on a wake-up at once, and on timers in any case.
 
-In        a bell that wake-ups ring; how often each round comes.
+In        a bell that wake-ups ring; hints that something may be new; how often each round comes.
 Promises  a chain that cannot be read makes a round wait, never guess; a database that is away is
-          waited out; anything else ends the process, which goes on from its rows when it is
-          started again.
+          waited out; a signature that came back wrong closes signing and nothing else; anything
+          else ends the process, which goes on from its rows when it is started again.
 Why       twice, late, out of order and never are one case when every round looks at the rows.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import structlog
 
 from chain.trouble import NotKnown
+from rooms.units import Address
 from storage.again import again
 from streams.addresses import give_addresses
 from streams.audit_heads import put_head
 from streams.custody import Custody
-from streams.deposits import post_deposits
+from streams.deposits import post_deposits, told_by_webhook, watch
+from streams.freezing import unless_frozen
 from streams.receipts import post_fates
 from streams.releases import release_overdue
 from streams.restoring import is_restoring, look_back, may_be_missing_stakes, restore
@@ -27,6 +30,14 @@ from streams.transfers import resend, sign_due
 from streams.wake import WakeUps
 
 log = structlog.get_logger()
+
+Done = TypeVar("Done")
+
+LOOKS: Final = 3
+"""How often an address is looked at because of one hint."""
+LOOK_AGAIN_S: Final = 0.4
+REST_S: Final = 0.1
+"""Between two looks at deposits, whatever is hinted at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +68,8 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
         if await is_restoring(custody):
             await restore(custody)
             return
-        await give_addresses(custody)
-        while await sign_due(custody):
+        await unless_frozen(custody, give_addresses)
+        while await unless_frozen(custody, sign_due):
             pass
         await release_overdue(custody)
 
@@ -84,11 +95,45 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
         # Nothing else begins before custody knows whether this database has forgotten anything.
         await _once(lambda: look_back(custody), pace.work_ms)
         rounds.create_task(_again(work, pace.work_ms, bell))
-        rounds.create_task(_again(fates, pace.fates_ms))
+        rounds.create_task(_again(fates, pace.fates_ms, custody.hints.fates))
         rounds.create_task(_again(lambda: resend(custody), pace.resend_ms))
-        rounds.create_task(_again(lambda: post_deposits(custody), pace.deposits_ms))
+        rounds.create_task(_look_for_deposits(custody, pace.deposits_ms))
         if pace.heads_ms:
-            rounds.create_task(_again(lambda: put_head(custody), pace.heads_ms))
+            rounds.create_task(_again(lambda: unless_frozen(custody, put_head), pace.heads_ms))
+
+
+async def _look_for_deposits(custody: Custody, every_ms: int) -> None:
+    """Look over all addresses by the clock, and in between at those that a hint names.
+
+    A hint can come before the second provider knows what the first one told, so what it names is
+    looked at a few times.
+    """
+    hints, loop = custody.hints, asyncio.get_running_loop()
+    due_at = loop.time()
+    looks: dict[Address, int] = {}
+    while True:
+        hints.name(await again(lambda: told_by_webhook(custody)))
+        hints.deposits.clear()
+        looks |= dict.fromkeys(hints.take_named(), LOOKS)
+        if loop.time() >= due_at:
+            await _try(lambda: post_deposits(custody))
+            if custody.watched_max:
+                await _try(lambda: watch(custody))
+            due_at = loop.time() + every_ms / 1000
+        elif looks:
+            named = frozenset(looks)
+            posted = await _try(lambda: post_deposits(custody, named))  # noqa: B023 - awaited here
+            if posted is not None and posted >= len(named):
+                looks.clear()
+        looks = {address: left - 1 for address, left in looks.items() if left > 1}
+        # However much is hinted at, it is not looked at without rest.
+        await asyncio.sleep(REST_S)
+        next_at = min(due_at, loop.time() + LOOK_AGAIN_S) if looks else due_at
+        try:
+            async with asyncio.timeout_at(next_at):
+                await hints.deposits.wait()
+        except TimeoutError:
+            continue
 
 
 async def _once(work: Callable[[], Awaitable[object]], every_ms: int) -> None:
@@ -109,10 +154,7 @@ async def _again(
     while True:
         if bell is not None:
             bell.clear()
-        try:
-            await again(work)
-        except* NotKnown as trouble:
-            log.warning("chain not readable now", why="; ".join(map(str, trouble.exceptions)))
+        await _try(work)
         if bell is None:
             await asyncio.sleep(every_ms / 1000)
             continue
@@ -123,12 +165,22 @@ async def _again(
             continue
 
 
-def wake_bell(bell: asyncio.Event) -> Callable[[WakeUps], Awaitable[None]]:
-    """Return the agent that rings ``bell`` for every wake-up, acknowledged at once."""
+async def _try(work: Callable[[], Awaitable[Done]]) -> Done | None:
+    """Do this; nothing when the chain cannot be read now."""
+    try:
+        return await again(work)
+    except* NotKnown as trouble:
+        log.warning("chain not readable now", why="; ".join(map(str, trouble.exceptions)))
+    return None
+
+
+def wake_bell(*bells: asyncio.Event) -> Callable[[WakeUps], Awaitable[None]]:
+    """Return the agent that rings ``bells`` for every wake-up, acknowledged at once."""
 
     async def agent(stream: WakeUps) -> None:
         async for wake_up in stream.noack().events():
             wake_up.ack()
-            bell.set()
+            for bell in bells:
+                bell.set()
 
     return agent

@@ -28,13 +28,14 @@ from storage.again import again
 from storage.connections import Connections
 from storage.feeds import WantedFeed
 from streams import messages
+from streams.doors import listening, serve
 from streams.feeds.conversion import Conversion, symbol_of
 from streams.feeds.poll import Poll
 from streams.feeds.poller import Poller
 from streams.feeds.socket import Listener
 from streams.feeds.sources import SOURCES
 from streams.feeds.venue import DOLLAR, SymbolOf
-from streams.pushes import Pushes, listening, serve
+from streams.pushes import Pushes, door
 from streams.topics import TICKS
 
 BEAT_MS: Final = 250
@@ -278,9 +279,9 @@ async def run_feeds(
     feeding = Feeding(settings, send, clock=clock, random=random)
     async with AsyncExitStack() as held, asyncio.TaskGroup() as tasks:
         if settings.push_at is not None:
-            door = held.enter_context(listening(*settings.push_at))
+            at = held.enter_context(listening(*settings.push_at))
             pushes = Pushes(feeding.wanted_feed, feeding.hear, clock)
-            tasks.create_task(serve(pushes, door))
+            tasks.create_task(serve(door(pushes), at))
         feeding.want(await again(read_wanted), tasks)
         for listener in feeding.listeners.values():
             tasks.create_task(listener.listen())

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from random import SystemRandom
 from typing import Final
 
 from chain.providers import Providers
@@ -16,6 +17,7 @@ from streams import topics
 from streams.addresses import ensure_operator
 from streams.app import attach, build_app, run_app
 from streams.custody import Custody
+from streams.hints import follow
 from streams.rounds import Pace, run_rounds, wake_bell
 
 CUSTODY_CONNECTIONS: Final = 6
@@ -23,7 +25,7 @@ CUSTODY_CONNECTIONS: Final = 6
 
 async def run(settings: Settings) -> None:
     """Sign, send, post and seal; or stand by while another custody does."""
-    dsn = settings.dsn
+    dsn, socket_url = settings.dsn, settings.socket_url
     fees = FeeSettings(
         version=settings.transaction_version,
         priority_fee_lamports=settings.priority_fee_lamports,
@@ -52,11 +54,16 @@ async def run(settings: Settings) -> None:
             transfers_max=TRANSFERS_MAX[fees.version],
             fence=lease.fence,
             epoch=epoch,
+            watched_max=0 if socket_url is None else settings.watched_addresses_max,
         )
         bell = asyncio.Event()
         app = build_app("custody", settings.kafka)
-        attach(app, topics.CUSTODY, wake_bell(bell), name="custody")
-        pace = Pace(deposits_ms=settings.deposit_sweep_ms, heads_ms=settings.audit_memo_ms)
-        await run_app(
-            app, [lambda: run_rounds(custody, bell, pace), lease.until_lost], ready=tell_ready
+        attach(app, topics.CUSTODY, wake_bell(bell, custody.hints.deposits), name="custody")
+        pace = Pace(
+            deposits_ms=settings.deposit_sweep_ms,
+            heads_ms=settings.audit_memo_ms,
         )
+        work = [lambda: run_rounds(custody, bell, pace), lease.until_lost]
+        if socket_url is not None:
+            work.append(lambda: follow(custody.hints, socket_url, random=SystemRandom()))
+        await run_app(app, work, ready=tell_ready)

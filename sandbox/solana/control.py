@@ -19,6 +19,7 @@ from sandbox.solana.chain import Chain
 from sandbox.solana.faults import FaultKind
 from sandbox.solana.refusals import Json
 from sandbox.solana.rpc import Rpc
+from sandbox.solana.webhooks import Webhooks
 
 
 class Control:
@@ -27,6 +28,7 @@ class Control:
     def __init__(self, chain: Chain, providers: tuple[Rpc, Rpc]) -> None:
         self._chain = chain
         self._providers = providers
+        self.webhooks = Webhooks(chain)
         self._levers: Mapping[str, Callable[..., Json]] = {
             "state": self.state,
             "airdrop": self.airdrop,
@@ -41,6 +43,8 @@ class Control:
             "fault": self.fault,
             "clear_faults": self.clear_faults,
             "cut_sockets": self.cut_sockets,
+            "set_webhook": self.set_webhook,
+            "clear_webhook": self.webhooks.clear,
         }
         self.app = Starlette(
             routes=[
@@ -143,6 +147,17 @@ class Control:
     def cut_sockets(self, provider: int) -> int:
         """Close a provider's sockets and return how many there were."""
         return self._rpc(provider).pubsub.cut()
+
+    def set_webhook(
+        self,
+        url: str,
+        authorization: str,
+        kind: str = "enhanced",
+        addresses: Iterable[str] = (),
+        retry_ms: int = 60_000,
+    ) -> None:
+        """Tell an address of what is confirmed from now on, as Helius does; of all, or of some."""
+        self.webhooks.set(url, authorization, kind, [*addresses], retry_ms)
 
     def _rpc(self, provider: int) -> Rpc:
         if provider not in (0, 1):

@@ -30,6 +30,7 @@ class FaultKind(StrEnum):
     FORGOTTEN = "forgotten"  # only the history knows, the recent statuses are lost
     UNHEALTHY = "unhealthy"  # the node says it is behind
     MUTE = "mute"  # sockets stay open and tell nothing
+    INVENTED = "invented"  # sockets tell at once, and once, of what has not happened
 
 
 @dataclass(slots=True)

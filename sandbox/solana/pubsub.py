@@ -112,10 +112,12 @@ class PubSub:
 
     def tell(self) -> None:
         """Tell every subscription what its head has reached."""
-        muted = any(fault.kind == FaultKind.MUTE for fault in self._node.faults.standing())
+        faults = {fault.kind for fault in self._node.faults.standing()}
         for socket in list(self._sockets):
             for subscription in list(socket.subscriptions.values()):
-                if not muted:
+                if FaultKind.INVENTED in faults:
+                    _invent(self._node, socket, subscription)
+                elif FaultKind.MUTE not in faults:
                     _TELLINGS[subscription.kind](self._node, socket, subscription)
 
     def _unsubscribe(self, socket: Socket, method: str, given: Parameters) -> Json:
@@ -239,6 +241,16 @@ def _tell_root(node: Node, socket: Socket, subscription: Subscription) -> None:
         _say(socket, subscription, root)
 
 
+def _invent(node: Node, socket: Socket, subscription: Subscription) -> None:
+    bank = Bank(node.chain, node.head(subscription.commitment))
+    if subscription.kind == "signature":
+        del socket.subscriptions[subscription.number]
+        _notify(socket, subscription, bank, {"err": None})
+    elif subscription.kind == "account" and subscription.last != _INVENTED:
+        subscription.last = _INVENTED
+        _notify(socket, subscription, bank, _INVENTED)
+
+
 def _notify(socket: Socket, subscription: Subscription, bank: Bank, value: Json) -> None:
     _say(socket, subscription, {"context": {"slot": bank.slot}, "value": value})
 
@@ -253,7 +265,7 @@ def _say(socket: Socket, subscription: Subscription, result: Json) -> None:
     )
 
 
-_GONE: Json = {
+_GONE: dict[str, Json] = {
     "data": ["", "base64"],
     "executable": False,
     "lamports": 0,
@@ -261,6 +273,7 @@ _GONE: Json = {
     "rentEpoch": 0,
     "space": 0,
 }
+_INVENTED: dict[str, Json] = {**_GONE, "lamports": 10**15}
 _BEGINNINGS: Mapping[str, Callable[[Node, Parameters], Subscription]] = {
     "accountSubscribe": _begin_account,
     "signatureSubscribe": _begin_signature,

@@ -21,6 +21,7 @@ from sandbox.solana.node import Node
 from sandbox.solana.pubsub import PubSub
 from sandbox.solana.rpc import Rpc
 from sandbox.solana.settings import LIKE_MAINNET, SolanaSettings
+from sandbox.solana.webhooks import Webhooks
 
 __all__ = ["LIKE_MAINNET", "RunningSolana", "SolanaSettings", "running_solana", "serve"]
 
@@ -131,9 +132,11 @@ async def _started(
             Rpc(Node(chain, "second", seed=2), stopping),
         )
         control = Control(chain, providers)
-        chain.listeners += [rpc.pubsub.tell for rpc in providers]
+        chain.listeners += [*(rpc.pubsub.tell for rpc in providers), control.webhooks.ring]
         servers = [_Server(app) for app in (*(rpc.app for rpc in providers), control.app)]
-        work = asyncio.create_task(_work(chain, providers, servers, sockets, stopping))
+        work = asyncio.create_task(
+            _work(chain, providers, control.webhooks, servers, sockets, stopping)
+        )
         try:
             up = asyncio.create_task(_all_up(servers))
             await asyncio.wait({up, work}, return_when=asyncio.FIRST_COMPLETED)
@@ -162,6 +165,7 @@ async def _started(
 async def _work(
     chain: Chain,
     providers: Sequence[Rpc],
+    webhooks: Webhooks,
     servers: Sequence[_Server],
     sockets: Sequence[socket.socket],
     stopping: asyncio.Event,
@@ -171,7 +175,7 @@ async def _work(
             group.create_task(server.serve([listener]))
             for server, listener in zip(servers, sockets, strict=True)
         ]
-        keeping = [group.create_task(_keep_head(chain))]
+        keeping = [group.create_task(_keep_head(chain)), group.create_task(webhooks.run())]
         if not chain.settings.manual:
             keeping += [group.create_task(_tell_slots(chain, rpc.pubsub)) for rpc in providers]
         await stopping.wait()

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from chain.signer import KeyPath
-from chain.transactions import Batch, Transfer, sign_batch
-from rooms.units import Address, Lamports
+from rooms.units import Address
 from storage import attempts
 from storage.connections import Connections
 from streams.deposits import post_deposits
@@ -199,46 +197,42 @@ async def test_f30_f34_rent_that_rises_before_landing_refuses_once_and_the_floor
     await world.ledger_is_chain()
 
 
-async def drain_fee_payer(world: World, leave: int) -> None:
-    """Take out of the fee payer what an operator would, all but so much."""
-    custody, payer = world.custody, world.custody.operator.fee_payer
-    recent = await custody.providers.first(lambda rpc: rpc.latest_blockhash())
-    there = await lies_at(world, payer)
-    away = Lamports(there - leave - 5_000)
-    batch = Batch(
-        transfers=(Transfer(payer, OUTSIDE, away),), memo="operator", owner=payer, fee_payer=payer
-    )
-    signed = await sign_batch(
-        custody.signer, batch, {payer: KeyPath.fee_payer()}, recent, custody.fees
-    )
-    assert all(each.relayed for each in await custody.providers.send(signed.raw))
-    world.solana.control.advance(40)
-
-
-async def test_f35_an_empty_fee_payer_stops_refunds_until_it_is_filled(world: World) -> None:
-    """F35: the fee payer is drained while three refunds wait; I4 after the top-up, I5."""
-    await people(world, SOL, SOL, SOL)
-    await final(world)
-    world.solana.control.advance(20)
-    await room(world, cut_in_ms=3_000)
-    for user in (1, 2, 3):
-        await stake(world, user, "YES", SOL // 2)
-    # Landed after the cut, so that each goes back.
-    await until_state(world, "stakes", "MISSED")
-    await drain_fee_payer(world, 4_000)
-    for _ in range(12):
+async def test_f35_an_empty_fee_payer_stops_refunds_until_it_is_filled(
+    connections: Connections, tmp_path: Path
+) -> None:
+    """F35: the fee payer is empty while three refunds wait; I4 after the top-up, I5."""
+    async with custody_world(connections, tmp_path, for_fees=0) as world:
+        payer = world.custody.operator.fee_payer
+        minimum = await world.custody.providers.first(lambda rpc: rpc.rent_minimum())
+        # Its own minimum, the floors of three people and a vault, three stakes' fees: not a fee
+        # more.
+        await world.airdrop(payer, 5 * minimum + 3 * 10_000 + 5_000)
+        await people(world, SOL, SOL, SOL)
+        await final(world)
+        world.solana.control.advance(20)
+        await room(world, cut_in_ms=3_000)
+        for user in (1, 2, 3):
+            await stake(world, user, "YES", SOL // 2)
+        # Landed after the cut, so that each goes back.
+        await until_state(world, "stakes", "MISSED")
+        assert await lies_at(world, payer) == minimum + 5_000
+        refunds = "SELECT count(*) FROM transfers WHERE kind = 'refund' AND state = 'LANDED'"
+        for _ in range(12):
+            await world.execute("UPDATE transfers SET not_before = 0")
+            await sign_due(world.custody)
+            world.solana.control.advance(40)
+            await post_fates(world.custody)
+        assert await world.value(refunds) == 0
+        await world.airdrop(payer, 2 * SOL)
+        world.solana.control.advance(4)
         await world.execute("UPDATE transfers SET not_before = 0")
-        await sign_due(world.custody)
-        world.solana.control.advance(2)
-    assert await world.value("SELECT count(*) FROM transfers WHERE kind = 'refund'"
-                             " AND state = 'LANDED'") == 0  # fmt: skip
-    await world.airdrop(world.custody.operator.fee_payer, 2 * SOL)
-    await world.execute("UPDATE transfers SET not_before = 0")
 
-    await until_state(world, "transfers", "LANDED")
+        await until_state(world, "transfers", "LANDED")
 
-    assert [await on(world, f"available:{user}") for user in (1, 2, 3)] == [SOL] * 3
-    assert await on(world, "due:77") == 0
+        assert await world.value(refunds) == 3
+        assert [await on(world, f"available:{user}") for user in (1, 2, 3)] == [SOL] * 3
+        assert await on(world, "due:77") == 0
+        await world.ledger_is_chain()
 
 
 async def test_f29_a_stake_that_a_fork_takes_before_it_is_final_is_in_no_pool(

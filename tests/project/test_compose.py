@@ -20,7 +20,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, Any] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-STACK = Stack(folder=ROOT / ".rooms", ports=Ports(*range(12)), venues=SANDBOX)
+STACK = Stack(folder=ROOT / ".rooms", ports=Ports(*range(13)), venues=SANDBOX)
 PROCESSES = {"feeds", "worker", "custody", "bot", "gateway", "auditor", "recorder"}
 COMMAND = {"recorder": "record"}
 SECRET = {

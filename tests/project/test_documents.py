@@ -102,7 +102,7 @@ def test_every_command_is_documented() -> None:
 def test_the_documented_ports_are_those_of_rooms_up() -> None:
     table = rows(document("running.md"), "On one machine, without accounts")
     shown = {row[0]: re.split("[:,]", row[1])[0] for row in table if row[0].isdigit()}
-    ports = Ports(*range(BASE, BASE + 12))
+    ports = Ports(*range(BASE, BASE + 13))
     assert shown == {str(port): name for name, port in ports.named()}
 
 

@@ -49,10 +49,11 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "attempts": ALL,
         "audit": frozenset({"report"}),
         "audit_log": frozenset({"end"}),
+        "deposit_hints": frozenset({"take", "forget"}),
         "deposits": ALL,
         "divisions": ALL,
         "evidence": frozenset({"of"}),
-        "flags": frozenset({"is_open"}),
+        "flags": frozenset({"is_open", "close"}),
         "settlements": frozenset({"stakes", "crossings"}),
         "leases": frozenset({"begin_epoch"}),
         "ledger": frozenset({"posted", "balances"}),
@@ -83,6 +84,7 @@ DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
         "withdrawal_limits": frozenset({"all"}),
     },
     "rooms_gateway": {
+        "deposit_hints": frozenset({"hear"}),
         "events": ALL,
         "evidence": frozenset({"of"}),
         "feeds": frozenset({"all", "named"}),
@@ -111,7 +113,7 @@ ROLES: Final = sorted(DOES)
 WRITES: Final = re.compile(
     r"\b(INSERT INTO|UPDATE \w|DELETE FROM|post_entries|make_accounts|lock_accounts|wake_up"
     r"|plan_\w+|report_breach|define_expression|begin_epoch|begin_restore|restore_\w+"
-    r"|post_\w+|undo_deposit)\b"
+    r"|post_\w+|undo_deposit|close_flag|hear_deposits)\b"
 )
 
 
@@ -167,7 +169,10 @@ async def test_a_role_may_write_nothing_that_its_process_does_not_write(dsn: str
     assert allowed == SHARED
 
 
-SHARED: Final = ["rooms_custody notices.position", "rooms_custody outbox.tell_bettors"]
+SHARED: Final = [
+    "rooms_custody notices.position",
+    "rooms_custody outbox.tell_bettors",
+]
 """Allowed by its columns and refused by its row, as tried below."""
 
 EVERYONE: Final = {

@@ -74,7 +74,9 @@ class World:
 
 
 @asynccontextmanager
-async def custody_world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
+async def custody_world(
+    connections: Connections, tmp_path: Path, *, for_fees: int = 10 * SOL
+) -> AsyncIterator[World]:
     """Give a chain that makes blocks when told, and custody on it with every flag open."""
     settings = SolanaSettings(
         port=0, second_port=0, control_port=0, manual=True, slot_ms=400,
@@ -101,7 +103,8 @@ async def custody_world(connections: Connections, tmp_path: Path) -> AsyncIterat
                 deposit_lamports_min=Lamports(5_000_000),
                 transfers_max=60,
             )
-            solana.control.airdrop(operator.fee_payer, 10 * SOL)
+            if for_fees:
+                solana.control.airdrop(operator.fee_payer, for_fees)
             yield World(custody, solana, connections)
 
 

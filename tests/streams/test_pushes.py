@@ -21,6 +21,7 @@ from storage import feeds
 from storage.connections import Connections
 from storage.feeds import WantedFeed
 from streams import messages
+from streams.doors import listening, serve
 from streams.messages import Ticks
 from streams.producer import open_producer
 from streams.pushes import (
@@ -29,8 +30,7 @@ from streams.pushes import (
     PATH,
     PUSHES_PER_S,
     Pushes,
-    listening,
-    serve,
+    door,
 )
 from streams.signatures import BadKeyFile, SigningKey, is_signed, make_key, read_key
 from streams.ticks import FeedsSettings, run_feeds
@@ -82,7 +82,7 @@ class Door:
     async def open(self) -> AsyncIterator[httpx.AsyncClient]:
         pushes = self.pushes()
         with listening("127.0.0.1", 0) as at:
-            serving = asyncio.create_task(serve(pushes, at))
+            serving = asyncio.create_task(serve(door(pushes), at))
             url = f"http://127.0.0.1:{at.getsockname()[1]}"
             async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
                 yield client
