@@ -137,7 +137,13 @@ class Handling:
         self, tasks: asyncio.TaskGroup, update: int, person: int, said: Sequence[Reply]
     ) -> None:
         await self._free.acquire()
-        tasks.create_task(self._send(update, person, said))
+        sending = self._send(update, person, said)
+        try:
+            tasks.create_task(sending)
+        except RuntimeError:
+            # The bot is ending, and begins nothing more: what is stored is sent by its next life.
+            sending.close()
+            self._free.release()
 
     async def _send(self, update: int, person: int, said: Sequence[Reply]) -> None:
         chat_id = _chat(said, person)

@@ -232,6 +232,38 @@ async def test_a_death_after_the_commit_still_answers(quiet_town: Town) -> None:
     await town.handled(asked["update_id"])
 
 
+async def test_what_is_handled_while_the_bot_ends_is_answered_by_its_next_life(
+    quiet_town: Town,
+) -> None:
+    town = quiet_town
+    await town.start_bot()
+    ann = await bettor(town)
+    await town.stop_bot()
+    asked = message(ann, "/rules")
+    await town.deliver(asked)
+    handling = Handling(await bare_place(town), town.place.connections, Mute(), Bell())
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def handle_at_the_end(tasks: asyncio.TaskGroup) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await handling.handle_one(tasks)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(handle_at_the_end(tasks))
+            await asyncio.sleep(0)
+            tasks.create_task(fail())
+    assert raised.group_contains(ZeroDivisionError)
+    assert not raised.group_contains(RuntimeError)
+    await town.start_bot()
+    await ann.expect("How a room works")
+    await town.handled(asked["update_id"])
+
+
 async def test_an_update_that_always_fails_is_set_aside_and_told(town: Town) -> None:
     ann = await town.person("Ann")
     await town.place.do("ALTER TABLE deposits RENAME TO gone")
