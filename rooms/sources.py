@@ -325,7 +325,7 @@ class Sources:
     def _note_ahead(self, tick: Tick) -> None:
         if tick.source_at - tick.at > self._guards.clock_ms_max:
             self._ahead.add(tick.source)
-        else:
+        elif self._ahead:
             self._ahead.discard(tick.source)
 
     def _is_held_for_jump(self, value: Value, at: UnixMs) -> bool:

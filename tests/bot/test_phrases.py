@@ -11,6 +11,7 @@ from bot.estimates import Estimate
 from bot.phrases import making, notices, person, room, withdrawal, words
 from bot.phrases.room import fixed_as_move
 from rooms.event import PUBLIC, Kind
+from rooms.index_price import Reason
 from rooms.room import Comparator, Outcome, Side, State, VoidReason
 from rooms.units import Bps, Lamports, UnixMs, Value
 from sandbox.telegram.entities import parse_html
@@ -120,6 +121,10 @@ def test_a_fixed_value_says_that_late_bets_earn_less() -> None:
     ("shown", "said"),
     [
         (live(None), "waiting: only 2 of 5 sources count, 3 must"),
+        (
+            live(None, silence=Reason.CLOCK),
+            "waiting: the sources' clocks and ours do not agree",
+        ),
         (live(seen_at=UnixMs(NOW - 60_000)), "waiting: prices have stopped arriving"),
         (None, "no price yet"),
     ],
