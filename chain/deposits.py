@@ -20,8 +20,9 @@ from itertools import groupby
 from chain.health import AGREEING_MIN
 from chain.providers import Providers
 from chain.reading import LandedTransaction
-from chain.rpc import ACCOUNTS_MAX, SIGNATURES_MAX, ListedSignature, Rpc
+from chain.rpc import ACCOUNTS_MAX, SIGNATURES_MAX, Commitment, ListedSignature, Rpc
 from chain.settings import DepositSettings
+from chain.tokens import ACCOUNT_BYTES, Token, read_holding
 from chain.trouble import NotKnown, UnknownVersion
 from rooms.units import Address, Lamports, Signature, Slot, UnixMs
 
@@ -98,7 +99,7 @@ class Sweep:
 
 
 def differing(
-    expected: Mapping[Address, Lamports], balances: Mapping[Address, Lamports | None]
+    expected: Mapping[Address, int], balances: Mapping[Address, int | None]
 ) -> tuple[Address, ...]:
     """List the addresses where something else lies than the ledger says; no account is nothing."""
     return tuple(
@@ -147,16 +148,23 @@ def _all_final(sides: Sequence[Sequence[ListedSignature]]) -> bool:
 
 
 def incoming_of(
-    address: Address, transaction: LandedTransaction, *, finalized: bool
+    address: Address, transaction: LandedTransaction, *, finalized: bool, token: Token | None = None
 ) -> Incoming | Stopped | None:
     """Say what a transaction that is not ours brought to an address; nothing when it brought none.
 
-    A stop when lamports left the address: only we can sign for that.
+    With a ``token`` the address is an account for it. A stop when anything left the address: only
+    we can sign for that.
     """
     assert transaction.block_time is not None, "an incoming has the time of its block"
-    change = transaction.change(address)
-    lamports = transaction.received(address)
-    if address in transaction.signers or transaction.sent(address) > 0 or change < lamports:
+    if token is None:
+        change = transaction.change(address)
+        lamports = transaction.received(address)
+        left = transaction.sent(address)
+    else:
+        change = transaction.token_change(address, token.mint)
+        lamports = Lamports(transaction.tokens_received(address))
+        left = Lamports(transaction.tokens_sent(address))
+    if address in transaction.signers or left > 0 or change < lamports:
         why = f"{transaction.signature} is not ours and acted for {address}"
         return Stopped(address, Stop.LEFT_BY_STRANGER, why, transaction.signature)
     if change == 0:
@@ -179,10 +187,12 @@ async def sweep(
     ours: Ours,
     settings: DepositSettings,
     in_any_case: AbstractSet[Address] = frozenset(),
+    token: Token | None = None,
 ) -> Sweep:
     """Compare all balances with the ledger and read every address that differs.
 
-    Those ``in_any_case`` are read even when they do not: something there is not final yet.
+    Those ``in_any_case`` are read even when they do not: something there is not final yet. With a
+    ``token`` the addresses are accounts for it, and everything is counted in its base units.
     What ``ours`` raises escapes (in an exception group); trouble with the chain is in `stopped`.
     """
     places = list(expected)
@@ -190,9 +200,9 @@ async def sweep(
     stopped: list[Stopped] = []
     for start in range(0, len(places), ACCOUNTS_MAX):
         some = places[start : start + ACCOUNTS_MAX]
-        said, failed = await providers.each(partial(_balances, some))
+        said, failed = await providers.each(partial(balances_of, token, some, "confirmed"))
         here = {address: expected[address] for address in some}
-        unequal = {each for answer in said for each in differing(here, answer.answer)}
+        unequal = {each for answer in said for each in differing(here, answer.answer[1])}
         changed.extend(
             address for address in some if address in unequal or (said and address in in_any_case)
         )
@@ -205,7 +215,9 @@ async def sweep(
 
     async def read(address: Address) -> None:
         async with turns:
-            found[address] = await _read(providers, address, cursors.get(address), ours, settings)
+            found[address] = await _read(
+                providers, address, cursors.get(address), ours, settings, token
+            )
 
     async with asyncio.TaskGroup() as group:
         for address in changed:
@@ -247,8 +259,18 @@ class _Found:
     stopped: Stopped | None = None
 
 
-async def _balances(addresses: Sequence[Address], rpc: Rpc) -> dict[Address, Lamports | None]:
-    return (await rpc.balances(addresses, "confirmed"))[1]
+async def balances_of(
+    token: Token | None, addresses: Sequence[Address], commitment: Commitment, rpc: Rpc
+) -> tuple[Slot, dict[Address, Lamports | None]]:
+    """Ask what lies at addresses, and at which slot: lamports, or base units of a token."""
+    if token is None:
+        return await rpc.balances(addresses, commitment)
+    slot, stored = await rpc.stored(addresses, commitment, ACCOUNT_BYTES + 1)
+    held = {address: read_holding(account, token) for address, account in stored.items()}
+    return slot, {
+        address: None if holding is None else Lamports(holding.amount)
+        for address, holding in held.items()
+    }
 
 
 async def _read(
@@ -257,6 +279,7 @@ async def _read(
     cursor: Cursor | None,
     ours: Ours,
     settings: DepositSettings,
+    token: Token | None,
 ) -> _Found:
     found = _Found(address, [])
     said, failed = await providers.each(partial(_history, address, cursor, settings))
@@ -281,7 +304,7 @@ async def _read(
         for listed in here:
             if listed.error is None and listed.signature not in known:
                 read += 1
-                found.stopped = await _take(providers, found, listed)
+                found.stopped = await _take(providers, found, listed, token)
                 if found.stopped is not None:
                     return found
         final = final and all(listed.commitment == "finalized" for listed in here)
@@ -292,7 +315,9 @@ async def _read(
     return found
 
 
-async def _take(providers: Providers, found: _Found, listed: ListedSignature) -> Stopped | None:
+async def _take(
+    providers: Providers, found: _Found, listed: ListedSignature, token: Token | None
+) -> Stopped | None:
     try:
         transaction = await providers.agreed(
             lambda rpc: rpc.landed(listed.signature, listed.commitment)
@@ -304,7 +329,9 @@ async def _take(providers: Providers, found: _Found, listed: ListedSignature) ->
     if transaction.slot != listed.slot or transaction.error is not None:
         why = f"{listed.signature} is not where it was listed"
         return Stopped(found.address, Stop.NOT_KNOWN, why)
-    brought = incoming_of(found.address, transaction, finalized=listed.commitment == "finalized")
+    brought = incoming_of(
+        found.address, transaction, finalized=listed.commitment == "finalized", token=token
+    )
     if isinstance(brought, Stopped):
         return brought
     if brought is not None:

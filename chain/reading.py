@@ -1,7 +1,7 @@
 """Reading: what a landed transaction did, instruction by instruction.
 
 In        a node's getTransaction reply in base64, legacy, version 0 or version 1.
-Out       fee, signers, memos with their signers, System transfers (top level and called).
+Out       fee, signers, memos with their signers, System and token transfers (top level and called).
 Promises  the bytes are checked against the signatures in them, so no provider can change what a
           transaction says; a failed one moved nothing but its fee; an unknown version is refused.
 Why       a difference of balances mixes what several instructions did, and says nothing of whom.
@@ -15,7 +15,7 @@ from solders.message import Message, MessageV0, MessageV1
 from solders.transaction import Legacy, SanitizeError, VersionedTransaction
 
 from chain import wire
-from chain.programs import MEMO_PROGRAM, SYSTEM_PROGRAM
+from chain.programs import MEMO_PROGRAM, SYSTEM_PROGRAM, TOKEN_2022_PROGRAM, TOKEN_PROGRAM
 from chain.trouble import UnknownVersion
 from rooms.base58 import bytes_from_base58
 from rooms.refusal import Impossible, must
@@ -28,8 +28,16 @@ VERSION_BIT = 0x80
 TRANSFER = 2
 TRANSFER_WITH_SEED = 11
 
+# The token programs' own numbers; those that give or take in another way are seen as a change.
+TOKEN_TRANSFER = 3
+TOKEN_MINT_TO = 7
+TOKEN_TRANSFER_CHECKED = 12
+TOKEN_MINT_TO_CHECKED = 14
+
 _SYSTEM = Address(str(SYSTEM_PROGRAM))
 _MEMO = Address(str(MEMO_PROGRAM))
+_TOKENS = (Address(str(TOKEN_PROGRAM)), Address(str(TOKEN_2022_PROGRAM)))
+_READ = (_SYSTEM, _MEMO, *_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,24 @@ class Moved:
     source: Address
     destination: Address
     lamports: Lamports
+    called: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMoved:
+    """One token transfer that happened, from token account to token account, or from the mint.
+
+    Attributes:
+        mint: None where the transfer does not name it; the accounts' changes do.
+        authority: who allowed it.
+        amount: in the token's base units.
+    """
+
+    source: Address
+    destination: Address
+    mint: Address | None
+    authority: Address
+    amount: int
     called: bool
 
 
@@ -64,6 +90,8 @@ class LandedTransaction:
         moved: System transfers, in the order in which they happened.
         memos: in their order.
         changes: what each address gained or lost in all, the fee included; zeros left out.
+        tokens_moved: token transfers, in the order in which they happened.
+        token_changes: what each token account gained or lost, with its mint; zeros left out.
     """
 
     signature: Signature
@@ -76,6 +104,8 @@ class LandedTransaction:
     moved: tuple[Moved, ...]
     memos: tuple[Memo, ...]
     changes: tuple[tuple[Address, int], ...]
+    tokens_moved: tuple[TokenMoved, ...] = ()
+    token_changes: tuple[tuple[Address, Address, int], ...] = ()
 
     def received(self, address: Address) -> Lamports:
         """Add up what was transferred to an address."""
@@ -88,6 +118,20 @@ class LandedTransaction:
     def change(self, address: Address) -> int:
         """Give by how many lamports an address gained or lost in all."""
         return dict(self.changes).get(address, 0)
+
+    def tokens_received(self, account: Address) -> int:
+        """Add up what was transferred to a token account, in base units."""
+        return sum(each.amount for each in self.tokens_moved if each.destination == account)
+
+    def tokens_sent(self, account: Address) -> int:
+        """Add up what was transferred from a token account, in base units."""
+        return sum(each.amount for each in self.tokens_moved if each.source == account)
+
+    def token_change(self, account: Address, mint: Address) -> int:
+        """Give by how many base units of a mint a token account gained or lost in all."""
+        return sum(
+            amount for place, of, amount in self.token_changes if (place, of) == (account, mint)
+        )
 
     def memos_of(self, owner: Address) -> tuple[str, ...]:
         """Give the memos that the owner of money signed; any other says nothing."""
@@ -135,6 +179,8 @@ def read_transaction(signature: Signature, reply: wire.Transaction) -> LandedTra
             for key, before, after in zip(keys, *balances, strict=True)
             if after != before
         ),
+        tokens_moved=tuple(_tokens_moved(happened)),
+        token_changes=_token_changes(keys, reply.meta),
     )
 
 
@@ -176,7 +222,7 @@ def _instructions(
             yield _Instruction(
                 program=program,
                 accounts=tuple(_at(keys, index) for index in inner.accounts),
-                data=bytes_from_base58(inner.data) if program in (_SYSTEM, _MEMO) else b"",
+                data=bytes_from_base58(inner.data) if program in _READ else b"",
                 called=True,
             )
 
@@ -199,6 +245,38 @@ def _moved(instructions: Sequence[_Instruction]) -> Iterator[Moved]:
         # Bytes after the amount are allowed and mean nothing.
         lamports = Lamports(int.from_bytes(each.data[4:12], "little"))
         yield Moved(each.accounts[0], each.accounts[place], lamports, each.called)
+
+
+def _tokens_moved(instructions: Sequence[_Instruction]) -> Iterator[TokenMoved]:
+    for each in instructions:
+        if each.program not in _TOKENS or len(each.data) < 9:
+            continue
+        amount = int.from_bytes(each.data[1:9], "little")
+        named = each.accounts
+        if each.data[0] == TOKEN_TRANSFER_CHECKED:
+            must(
+                len(named) >= 4, "a checked transfer has a source, a mint, a destination, an owner"
+            )
+            yield TokenMoved(named[0], named[2], named[1], named[3], amount, each.called)
+        elif each.data[0] == TOKEN_TRANSFER:
+            must(len(named) >= 3, "a token transfer has a source, a destination and an owner")
+            yield TokenMoved(named[0], named[1], None, named[2], amount, each.called)
+        elif each.data[0] in (TOKEN_MINT_TO, TOKEN_MINT_TO_CHECKED):
+            # What comes over a bridge is minted where it arrives.
+            must(len(named) >= 3, "a minting has a mint, a destination and an authority")
+            yield TokenMoved(named[0], named[1], named[0], named[2], amount, each.called)
+
+
+def _token_changes(
+    keys: Sequence[Address], meta: wire.TransactionMeta
+) -> tuple[tuple[Address, Address, int], ...]:
+    total: dict[tuple[Address, Address], int] = {}
+    for side, sign in ((meta.pre_token_balances, -1), (meta.post_token_balances, 1)):
+        for each in side or ():
+            if each.program_id in _TOKENS:
+                place = _at(keys, each.account_index), Address(each.mint)
+                total[place] = total.get(place, 0) + sign * int(each.ui_token_amount.amount)
+    return tuple((*place, amount) for place, amount in sorted(total.items()) if amount)
 
 
 def _memos(instructions: Sequence[_Instruction], signers: Sequence[Address]) -> Iterator[Memo]:

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from chain.reading import LandedTransaction
@@ -17,7 +18,7 @@ from chain.rpc import SIGNATURES_MAX, Rpc
 from chain.trouble import NotKnown
 from rooms.chain_record import ChainRecord, StakeOnChain
 from rooms.refusal import Impossible
-from rooms.units import Address, Signature
+from rooms.units import Address, Lamports, Signature
 
 AT_ONCE: Final = 8
 TRANSACTIONS_MAX: Final = 200_000
@@ -26,7 +27,7 @@ _SETTLED: Final = re.compile(r"r1 settled (?P<room>\d+) (YES|NO|VOID) (?P<hash>[
 
 
 async def read_room(rpc: Rpc, room: int, vault: Address) -> ChainRecord:
-    """Read everything of a vault.
+    """Read everything of a vault; of a room in a token, of the vault's account for it.
 
     Raises:
         NotKnown: when the provider gives no answer.
@@ -37,10 +38,12 @@ async def read_room(rpc: Rpc, room: int, vault: Address) -> ChainRecord:
     stakes: list[StakeOnChain] = []
     memos: list[tuple[str, Signature]] = []
     for each in landed:
-        memos += [(memo, each.signature) for memo in each.memos_of(vault)]
-        for moved in each.moved:
-            if moved.source == vault and moved.destination != each.fee_payer:
-                left[moved.destination] += moved.lamports
+        signers = {vault}
+        for move in _moves(each):
+            if move.source == vault and move.destination != each.fee_payer:
+                left[move.destination] += move.amount
+                signers.add(move.signer)
+        memos += [(memo, each.signature) for signer in signers for memo in each.memos_of(signer)]
         stakes += _stakes(each, room, vault)
     return ChainRecord(memos=tuple(memos), stakes=tuple(stakes), left=dict(left))
 
@@ -82,18 +85,41 @@ async def _read(rpc: Rpc, name: Signature) -> LandedTransaction:
     return landed
 
 
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """Lamports or tokens that moved, and who signed for them: of a token account, its wallet."""
+
+    source: Address
+    destination: Address
+    signer: Address
+    amount: int
+
+
+def _moves(landed: LandedTransaction) -> list[_Move]:
+    return [
+        *(
+            _Move(each.source, each.destination, each.source, each.lamports)
+            for each in landed.moved
+        ),
+        *(
+            _Move(each.source, each.destination, each.authority, each.amount)
+            for each in landed.tokens_moved
+        ),
+    ]
+
+
 def _stakes(landed: LandedTransaction, room: int, vault: Address) -> Sequence[StakeOnChain]:
     return [
         StakeOnChain(
             stake=int(said["stake"]),
             side=said["side"],
             address=moved.source,
-            lamports=moved.lamports,
+            lamports=Lamports(moved.amount),
             signature=landed.signature,
             at=landed.block_time,
         )
-        for moved in landed.moved
-        if moved.destination == vault and moved.source != landed.fee_payer
-        for memo in landed.memos_of(moved.source)
+        for moved in _moves(landed)
+        if moved.destination == vault and moved.signer != landed.fee_payer
+        for memo in landed.memos_of(moved.signer)
         if (said := _STAKE.fullmatch(memo)) and int(said["room"]) == room
     ]

@@ -268,6 +268,24 @@ class Rpc:
             for address, account in zip(addresses, reply.value, strict=True)
         }
 
+    async def stored(
+        self, addresses: Sequence[Address], commitment: Commitment, bytes_max: int
+    ) -> tuple[Slot, dict[Address, wire.StoredAccount | None]]:
+        """Ask what lies at up to 100 addresses, with the first bytes of their data."""
+        assert 0 < len(addresses) <= ACCOUNTS_MAX, "a call asks for 1 to 100 accounts"
+        options = {
+            "commitment": commitment,
+            "encoding": "base64",
+            "dataSlice": {"offset": 0, "length": bytes_max},
+        }
+        reply = await self._ask(
+            "getMultipleAccounts",
+            [list(addresses), options],
+            wire.AtSlot[list[wire.StoredAccount | None]],
+        )
+        self._complete("getMultipleAccounts", reply.value, len(addresses))
+        return Slot(reply.context.slot), dict(zip(addresses, reply.value, strict=True))
+
     async def balances(
         self, addresses: Sequence[Address], commitment: Commitment
     ) -> tuple[Slot, dict[Address, Lamports | None]]:
@@ -351,9 +369,11 @@ class Rpc:
             raise NotKnown(f"{self.name} does not know when the transaction's block was made")
         return replace(transaction, block_time=at)
 
-    async def rent_minimum(self) -> Lamports:
-        """Ask for the least that an address without data must hold."""
-        return Lamports(await self._ask("getMinimumBalanceForRentExemption", [0], wire.Count))
+    async def rent_minimum(self, data_bytes: int = 0) -> Lamports:
+        """Ask for the least that an address with so much data must hold."""
+        return Lamports(
+            await self._ask("getMinimumBalanceForRentExemption", [data_bytes], wire.Count)
+        )
 
     async def priority_price(self, addresses: Sequence[Address]) -> int:
         """Ask what transactions that write to these pay on top, in micro-lamports a compute unit.

@@ -19,16 +19,23 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature as SoldersSignature
 from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
+from spl.token.instructions import create_idempotent_associated_token_account, transfer_checked
+from spl.token.models import TransferCheckedParams
 
 from chain.programs import MEMO_PROGRAM
 from chain.settings import MICROLAMPORTS, FeeSettings
 from chain.signer import KeyPath, Signer
+from chain.tokens import Token
 from chain.trouble import Frozen
 from rooms.units import LAMPORTS_MAX, Address, BlockHeight, Lamports, Signature, Slot
 
 MEMO_BYTES_MAX = 119
 BYTES_MAX = {0: 1_232, 1: 4_096}
 TRANSFERS_MAX = {0: 16, 1: 60}
+# Beside its two ends a token transfer names a mint, and the first of a room opens an account.
+TOKEN_TRANSFERS_MAX = {0: 10, 1: 50}
+TOKEN_TRANSFER_WEIGHT = 30
+TOKEN_OPENING_WEIGHT = 120
 ADDRESSES_MAX = 64
 
 
@@ -45,16 +52,47 @@ class Transfer:
     lamports: Lamports
 
 
+@dataclass(frozen=True, slots=True)
+class TokenTransfer:
+    """A token's base units from a token account of ours to any token account.
+
+    Attributes:
+        owner: the address of ours that signs for the source.
+    """
+
+    token: Token
+    owner: Address
+    source: Address
+    destination: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOpening:
+    """A token account that is opened for an owner, when it is not there yet.
+
+    Its rent comes by a transfer before it, so that it costs what was planned, whoever sent what to
+    its address meanwhile.
+    """
+
+    token: Token
+    owner: Address
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """Transfers that land together or not at all; or none, and a memo of the fee payer.
 
+    They happen in this order: lamports, token accounts, tokens.
+
     Attributes:
-        transfers: in the order in which the runtime does them.
+        transfers: of lamports, in the order in which the runtime does them.
         memo: printable ASCII, under 120 bytes.
         owner: whose money it is; this address signs the memo and is a source of the transfers.
         fee_payer: pays the network's fee.
         may_repeat: the same source may pay the same destination twice; otherwise that is refused.
+        openings: token accounts that must be there before tokens move.
+        tokens: transfers of tokens.
     """
 
     transfers: tuple[Transfer, ...]
@@ -62,17 +100,23 @@ class Batch:
     owner: Address
     fee_payer: Address
     may_repeat: bool = False
+    openings: tuple[TokenOpening, ...] = ()
+    tokens: tuple[TokenTransfer, ...] = ()
 
     def __post_init__(self) -> None:
         _must(
-            self.transfers or self.owner == self.fee_payer,
+            self.transfers or self.tokens or self.owner == self.fee_payer,
             "a batch has at least one transfer, or is a word of the fee payer's own",
         )
         for each in self.transfers:
             _must(0 < each.lamports <= LAMPORTS_MAX, "a transfer moves at least one lamport")
             _must(each.source != each.destination, "a transfer goes from one address to another")
+        for token in self.tokens:
+            _must(0 < token.amount <= LAMPORTS_MAX, "a transfer moves at least one base unit")
+            _must(token.source != token.destination, "a transfer goes from one account to another")
+        owners = {each.owner for each in self.tokens} or {each.source for each in self.transfers}
         _must(
-            not self.transfers or any(each.source == self.owner for each in self.transfers),
+            not owners or self.owner in owners,
             "the memo's signer is the owner of money that moves",
         )
         _must(bool(self.memo), "a batch has a memo")
@@ -80,10 +124,21 @@ class Batch:
             self.memo.isascii() and self.memo.isprintable(), "a memo is one line of printable ASCII"
         )
         _must(len(self.memo) <= MEMO_BYTES_MAX, f"a memo has at most {MEMO_BYTES_MAX} bytes")
-        routes = {(each.source, each.destination) for each in self.transfers}
+        moves = [(each.source, each.destination) for each in self.transfers]
+        moves += [(each.source, each.destination) for each in self.tokens]
+        routes = set(moves)
         _must(
-            self.may_repeat or len(routes) == len(self.transfers),
+            self.may_repeat or len(routes) == len(moves),
             "the same source pays the same destination twice",
+        )
+
+    @property
+    def weight(self) -> int:
+        """Return how many transfers of lamports it is as heavy as: what it holds, and computes."""
+        return (
+            len(self.transfers)
+            + TOKEN_TRANSFER_WEIGHT * len(self.tokens)
+            + TOKEN_OPENING_WEIGHT * len(self.openings)
         )
 
 
@@ -189,9 +244,9 @@ def _message(
     priority_fee_lamports: Lamports | None,
     compute_units: int | None,
 ) -> MessageV0 | MessageV1:
-    most = TRANSFERS_MAX[fees.version]
+    most = (TOKEN_TRANSFERS_MAX if batch.tokens else TRANSFERS_MAX)[fees.version]
     _must(
-        len(batch.transfers) <= most,
+        len(batch.transfers) + len(batch.tokens) <= most,
         f"a version {fees.version} transaction holds at most {most} transfers",
     )
     fee = fees.priority_fee_lamports if priority_fee_lamports is None else priority_fee_lamports
@@ -201,7 +256,7 @@ def _message(
     )
     units = compute_units
     if units is None:
-        units = fees.compute_units(len(batch.transfers))
+        units = fees.compute_units(batch.weight)
     _must(units > 0, "compute units are positive")
     message = _compiled(batch, _hash(blockhash), fees, fee, units)
     _must(
@@ -233,7 +288,11 @@ def _compiled(
         for each in batch.transfers
     ]
     owner = AccountMeta(_key(batch.owner), is_signer=True, is_writable=False)
-    instructions.append(Instruction(MEMO_PROGRAM, batch.memo.encode("ascii"), [owner]))
+    memo = Instruction(MEMO_PROGRAM, batch.memo.encode("ascii"), [owner])
+    # A token account may ask that a memo comes before what it is sent.
+    instructions.append(memo)
+    instructions += [_opening(payer, each) for each in batch.openings]
+    instructions += [_token_transfer(each) for each in batch.tokens]
     if fees.version == 1:
         config = TransactionConfig(
             priority_fee=fee or None,
@@ -247,6 +306,26 @@ def _compiled(
         # Version 0 offers a price a unit; rounded down, so that the cap holds.
         budget.append(set_compute_unit_price(fee * MICROLAMPORTS // units))
     return MessageV0.try_compile(payer, budget + instructions, [], blockhash)
+
+
+def _opening(payer: Pubkey, wanted: TokenOpening) -> Instruction:
+    return create_idempotent_associated_token_account(
+        payer, _key(wanted.owner), _key(wanted.token.mint), _key(wanted.token.program)
+    )
+
+
+def _token_transfer(each: TokenTransfer) -> Instruction:
+    return transfer_checked(
+        TransferCheckedParams(
+            program_id=_key(each.token.program),
+            source=_key(each.source),
+            mint=_key(each.token.mint),
+            dest=_key(each.destination),
+            owner=_key(each.owner),
+            amount=each.amount,
+            decimals=each.token.decimals,
+        )
+    )
 
 
 def _checked(

@@ -6,13 +6,16 @@ Why       a reply that moves money is read by a shape that says what it must be.
           pass: nodes add them with every release.
 """
 
+import base64
 from decimal import Decimal
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 Answer = TypeVar("Answer")
+
+_SUPPLY_AT: Final = 36
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Index = Annotated[int, Meta(ge=0, le=255)]
@@ -91,6 +94,28 @@ class Account(Struct, frozen=True):
     executable: bool
 
 
+class StoredAccount(Struct, frozen=True):
+    """One of getMultipleAccounts, asked for with its data in base64."""
+
+    lamports: Count
+    owner: Text
+    executable: bool
+    data: tuple[str, Literal["base64"]]
+    space: Count
+
+    @property
+    def body(self) -> bytes:
+        """Return the data, or as much of it as was asked for."""
+        return base64.b64decode(self.data[0])
+
+    def without_supply(self) -> "StoredAccount":
+        """Return a mint's account as it is whatever was minted and whatever lies under it."""
+        body = self.body
+        still = body[:_SUPPLY_AT] + bytes(8) + body[_SUPPLY_AT + 8 :]
+        data = base64.b64encode(still).decode()
+        return msgspec.structs.replace(self, lamports=0, data=(data, "base64"))
+
+
 class Simulated(Struct, frozen=True, rename="camel"):
     """simulateTransaction."""
 
@@ -127,6 +152,21 @@ class Loaded(Struct, frozen=True):
     readonly: list[Text] = []
 
 
+class TokenAmount(Struct, frozen=True):
+    """An amount of a token in its base units, written as text."""
+
+    amount: Annotated[str, Meta(pattern="^[0-9]{1,20}$")]
+
+
+class TokenBalance(Struct, frozen=True, rename="camel"):
+    """What lay in a token account before or after a transaction."""
+
+    account_index: Index
+    mint: Text
+    program_id: Text
+    ui_token_amount: TokenAmount
+
+
 class TransactionMeta(Struct, frozen=True, rename="camel"):
     """What the runtime did with a transaction; a node without inner instructions is no use."""
 
@@ -136,6 +176,8 @@ class TransactionMeta(Struct, frozen=True, rename="camel"):
     post_balances: list[Count]
     inner_instructions: list[Called]
     loaded_addresses: Loaded | None = None
+    pre_token_balances: list[TokenBalance] | None = None
+    post_token_balances: list[TokenBalance] | None = None
 
 
 class Transaction(Struct, frozen=True, rename="camel"):

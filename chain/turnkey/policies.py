@@ -4,7 +4,9 @@ In        who the user is, which wallets, the fee payer, caps.
 Out       the policies to install, in Turnkey's language; how those installed differ.
 Promises  users' wallet: one transfer from the signing address, at most the cap; vaults' and the
           treasury's: 1 to 60; beside them only the fee payer's floors; System and Memo programs
-          alone; no lookup tables; no raw payloads, no exports, no changes of rights.
+          alone; no lookup tables; no raw payloads, no exports, no changes of rights. A token that
+          may be staked has two rules of its own: checked transfers of its mint alone, and the
+          opening of accounts; nobody may be made to approve, to close or to hand over one.
 Why       who takes this machine can ask for signatures in our name; what he can get signed is
           decided elsewhere. `all` over an empty list holds, so each list is counted too; and a
           transfer inside another program is not in `transfers`, so System instructions are counted
@@ -15,11 +17,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from chain.programs import MEMO_PROGRAM, SYSTEM_PROGRAM
-from chain.transactions import TRANSFERS_MAX
+from chain.programs import ASSOCIATED_TOKEN_PROGRAM, MEMO_PROGRAM, SYSTEM_PROGRAM
+from chain.tokens import Token
+from chain.transactions import TOKEN_TRANSFERS_MAX, TRANSFERS_MAX
 from chain.turnkey.shapes import Policy
 from rooms.units import Address, Lamports
 
+OPEN_ACCOUNT_HEX: Final = "01"
+"""The data of the one instruction that is asked of the Associated Token program."""
 COMPUTE_BUDGET: Final = "ComputeBudget111111111111111111111111111111"
 FORBIDDEN: Final = (
     "ACTIVITY_TYPE_SIGN_RAW_PAYLOAD_V2",
@@ -42,6 +47,14 @@ FORBIDDEN: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TokenCap:
+    """A token that may be staked, and the most that one transfer of it moves."""
+
+    token: Token
+    amount_max: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFacts:
     """What the policies are about.
@@ -55,6 +68,7 @@ class PolicyFacts:
         payout_lamports_max: the most that one transfer out of a vault moves.
         floor_lamports_max: the most that the fee payer puts under one address.
         version: of the transactions that custody writes.
+        tokens: what may be staked beside SOL.
     """
 
     user: str
@@ -65,6 +79,7 @@ class PolicyFacts:
     payout_lamports_max: Lamports
     floor_lamports_max: Lamports
     version: Literal[0, 1]
+    tokens: tuple[TokenCap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,6 +126,19 @@ def policies(facts: PolicyFacts) -> tuple[Wanted, ...]:
             ),
             who,
         ),
+        *(
+            Wanted(
+                f"rooms: {what} in {cap.token.name}",
+                "EFFECT_ALLOW",
+                _signing_tokens(facts, wallets, cap, most=most),
+                who,
+            )
+            for cap in facts.tokens
+            for what, wallets, most in (
+                ("stakes and withdrawals", [facts.users], 1),
+                ("payouts, refunds and shares", facts.vaults, TOKEN_TRANSFERS_MAX[facts.version]),
+            )
+        ),
         Wanted(
             "rooms: accounts",
             "EFFECT_ALLOW",
@@ -155,26 +183,64 @@ def differences(wanted: Sequence[Wanted], installed: Sequence[Policy]) -> Iterat
 def _signing(
     facts: PolicyFacts, wallets: Sequence[str], *, most: int, lamports_max: Lamports
 ) -> str:
-    programs = [str(SYSTEM_PROGRAM), str(MEMO_PROGRAM)]
+    own = "solana.tx.transfers.filter(t, t.from == wallet_account.address)"
+    return " && ".join(
+        (
+            *_bounds(facts, wallets, []),
+            _count(own, most),
+            "solana.tx.transfers.all(t, "
+            f"(t.from == wallet_account.address && t.amount <= {lamports_max})"
+            f" || (t.from == '{facts.fee_payer}' && t.amount <= {facts.floor_lamports_max}))",
+            _all_of(str(SYSTEM_PROGRAM), "transfers"),
+            "solana.tx.spl_transfers.count() == 0",
+        )
+    )
+
+
+def _signing_tokens(facts: PolicyFacts, wallets: Sequence[str], cap: TokenCap, *, most: int) -> str:
+    token = cap.token
+    return " && ".join(
+        (
+            *_bounds(facts, wallets, [token.program, str(ASSOCIATED_TOKEN_PROGRAM)]),
+            _count("solana.tx.spl_transfers", most),
+            # A plain transfer names no mint, so only a checked one is met by this.
+            "solana.tx.spl_transfers.all(t, t.owner == wallet_account.address"
+            f" && t.token_mint == '{token.mint}' && t.amount <= {cap.amount_max})",
+            _all_of(token.program, "spl_transfers"),
+            f"solana.tx.transfers.all(t, t.from == '{facts.fee_payer}'"
+            f" && t.amount <= {facts.floor_lamports_max})",
+            _all_of(str(SYSTEM_PROGRAM), "transfers"),
+            f"solana.tx.instructions.filter(i, i.program_key == '{ASSOCIATED_TOKEN_PROGRAM}')"
+            f".all(i, i.instruction_data_hex == '{OPEN_ACCOUNT_HEX}'"
+            f" && i.accounts[0].account_key == '{facts.fee_payer}')",
+        )
+    )
+
+
+def _bounds(facts: PolicyFacts, wallets: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    programs = [str(SYSTEM_PROGRAM), str(MEMO_PROGRAM), *more]
     if facts.version == 0:
         # Version 1 says in its config what version 0 says in instructions.
         programs.append(COMPUTE_BUDGET)
     listed = ", ".join(f"'{program}'" for program in programs)
     those = ", ".join(f"'{wallet}'" for wallet in wallets)
-    own = "solana.tx.transfers.filter(t, t.from == wallet_account.address)"
-    count = f"{own}.count() == 1" if most == 1 else f"{own}.count() >= 1 && {own}.count() <= {most}"
-    return " && ".join(
-        (
-            "activity.type == 'ACTIVITY_TYPE_SIGN_TRANSACTION_V2'",
-            f"wallet.id in [{those}]",
-            "solana.tx.address_table_lookups.count() == 0",
-            f"solana.tx.program_keys.all(p, p in [{listed}])",
-            count,
-            "solana.tx.transfers.all(t, "
-            f"(t.from == wallet_account.address && t.amount <= {lamports_max})"
-            f" || (t.from == '{facts.fee_payer}' && t.amount <= {facts.floor_lamports_max}))",
-            f"solana.tx.instructions.filter(i, i.program_key == '{SYSTEM_PROGRAM}').count()"
-            " == solana.tx.transfers.count()",
-            "solana.tx.spl_transfers.count() == 0",
-        )
+    return (
+        "activity.type == 'ACTIVITY_TYPE_SIGN_TRANSACTION_V2'",
+        f"wallet.id in [{those}]",
+        "solana.tx.address_table_lookups.count() == 0",
+        f"solana.tx.program_keys.all(p, p in [{listed}])",
+    )
+
+
+def _count(these: str, most: int) -> str:
+    if most == 1:
+        return f"{these}.count() == 1"
+    return f"{these}.count() >= 1 && {these}.count() <= {most}"
+
+
+def _all_of(program: str, transfers: str) -> str:
+    """Say that a program was asked for nothing but these transfers."""
+    return (
+        f"solana.tx.instructions.filter(i, i.program_key == '{program}').count()"
+        f" == solana.tx.{transfers}.count()"
     )

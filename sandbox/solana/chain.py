@@ -10,13 +10,14 @@ Promises  a landed transaction is in the log before anybody can see it; a block 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 from solders.account import Account
 from solders.hash import Hash
+from solders.instruction import Instruction
 from solders.keypair import Keypair
 from solders.message import Message, MessageV0
 from solders.pubkey import Pubkey
@@ -35,6 +36,16 @@ from sandbox.solana.chain_log import (
 from sandbox.solana.history import AccountHistory, History, Landed, memo_of
 from sandbox.solana.runtime import SYSTEM_PROGRAM, Keys, Outcome, Runtime
 from sandbox.solana.settings import LAG_SLOTS_MAX, SolanaSettings
+from sandbox.solana.tokens import (
+    MINT_BYTES,
+    TOKEN_PROGRAMS,
+    Holding,
+    decimals_of,
+    holdings,
+    make_mint,
+    mint_key,
+    mint_to,
+)
 from sandbox.solana.wall import MachineWall, ManualWall, Wall
 
 Commitment = Literal["processed", "confirmed", "finalized"]
@@ -63,6 +74,15 @@ class Heads:
                 return self.confirmed
             case "finalized":
                 return self.finalized
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What a transaction's addresses held before it."""
+
+    keys: Keys
+    lamports: tuple[int, ...]
+    tokens: tuple[Holding, ...]
 
 
 class Chain:
@@ -181,17 +201,37 @@ class Chain:
         Raises:
             ValueError: when it cannot land.
         """
-        head = self.heads().processed
-        height = self._blocks.height(head)
         asked = transfer(
             TransferParams(from_pubkey=self._faucet.pubkey(), to_pubkey=address, lamports=lamports)
         )
+        return self._give([asked], [self._faucet])
+
+    @property
+    def mint(self) -> Pubkey:
+        """Return the mint of the chain's own token, which has the decimals of USDC."""
+        return self._mint.pubkey()
+
+    def airdrop_token(self, owner: Pubkey, amount: int) -> str:
+        """Mint so much to an owner's token account, made when needed, and return the signature.
+
+        Raises:
+            ValueError: when it cannot land.
+        """
+        payer = self._faucet.pubkey()
+        if self._runtime.account(self.mint) is None:
+            rent = self._runtime.rent_minimum(MINT_BYTES)
+            self._give(make_mint(payer, self.mint, rent), [self._faucet, self._mint])
+        return self._give(mint_to(payer, self.mint, owner, amount), [self._faucet])
+
+    def _give(self, asked: Sequence[Instruction], signers: Sequence[Keypair]) -> str:
+        head = self.heads().processed
+        height = self._blocks.height(head)
         reason: str | None = None
         # Twice the same airdrop must be two transactions, so each takes a blockhash of its own.
         for back in range(BLOCKHASH_BLOCKS - 1):
             blockhash = self.blockhash(self._blocks.slot_of(height - back))
-            message = Message.new_with_blockhash([asked], self._faucet.pubkey(), blockhash)
-            transaction = VersionedTransaction(message, [self._faucet])
+            message = Message.new_with_blockhash(asked, self._faucet.pubkey(), blockhash)
+            transaction = VersionedTransaction(message, signers)
             signature = str(transaction.signatures[0])
             if self.history.get(signature) is not None or bytes(transaction) in self._waiting:
                 continue
@@ -311,6 +351,7 @@ class Chain:
         self._blocks = Blocks(first.secret, first.skip_one_in)
         self._clock = SlotClock(Era(0, first.at_ms, first.slot_ms))
         self._faucet = Keypair.from_seed(hashlib.sha256(b"faucet" + first.secret).digest())
+        self._mint = mint_key(first.secret)
         last_slot = first.first_slot
         for record in records:
             match record:
@@ -346,9 +387,9 @@ class Chain:
                     self._apply_rent(step)
                 case Landing():
                     transaction = VersionedTransaction.from_bytes(step.raw)
-                    keys, before, outcome = self._execute(transaction, step.slot)
+                    before, outcome = self._execute(transaction, step.slot)
                     if outcome.in_block:
-                        self._note(step, transaction, keys, before, outcome)
+                        self._note(step, transaction, before, outcome)
 
     def _forget(self, signatures: set[str]) -> None:
         self._steps = [
@@ -386,7 +427,7 @@ class Chain:
             return "BlockhashNotFound"
         if self.history.get(str(transaction.signatures[0])) is not None:
             return "AlreadyProcessed"
-        keys, before, outcome = self._execute(transaction, slot)
+        before, outcome = self._execute(transaction, slot)
         if not outcome.in_block:
             return str(outcome.error)
         landing = Landing(slot, raw)
@@ -396,33 +437,41 @@ class Chain:
             # The runtime has done what the chain does not know: back to what is written.
             self._rebuild()
             raise
-        self._note(landing, transaction, keys, before, outcome)
+        self._note(landing, transaction, before, outcome)
         return None
 
-    def _execute(
-        self, transaction: VersionedTransaction, slot: int
-    ) -> tuple[Keys, tuple[int, ...], Outcome]:
+    def _execute(self, transaction: VersionedTransaction, slot: int) -> tuple[_Before, Outcome]:
         self._runtime.set_block(slot, self.time_of_s(slot))
         keys = self._runtime.keys_of(transaction.message)
-        before = tuple(self._runtime.lamports(address) for address in keys.all)
-        return keys, before, self._runtime.execute(transaction)
+        lamports = tuple(self._runtime.lamports(address) for address in keys.all)
+        before = _Before(keys, lamports, self._holdings(keys))
+        return before, self._runtime.execute(transaction)
+
+    def _holdings(self, keys: Keys) -> tuple[Holding, ...]:
+        # A program that is called is named, so without one of these no token can move.
+        if TOKEN_PROGRAMS.isdisjoint(keys.all):
+            return ()
+        found = {index: self._runtime.account(key) for index, key in enumerate(keys.all)}
+        return holdings({index: account for index, account in found.items() if account})
 
     def _note(
         self,
         landing: Landing,
         transaction: VersionedTransaction,
-        keys: Keys,
-        before: tuple[int, ...],
+        before: _Before,
         outcome: Outcome,
     ) -> None:
+        keys = before.keys
         after: list[int] = []
-        for address, writable, held in zip(keys.all, keys.writable, before, strict=True):
+        for address, writable, held in zip(keys.all, keys.writable, before.lamports, strict=True):
             if not writable:
                 after.append(held)
                 continue
             account = self._runtime.account(address)
             after.append(account.lamports if account else 0)
             self._accounts.put(address, landing.slot, account)
+        tokens = self._holdings(keys)
+        mints = {each.mint for each in (*before.tokens, *tokens)}
         last = self.history.newest()
         self._steps.append(landing)
         self.history.add(
@@ -433,10 +482,13 @@ class Chain:
                 signature=str(transaction.signatures[0]),
                 raw=landing.raw,
                 keys=keys,
-                before=before,
+                before=before.lamports,
                 after=tuple(after),
                 outcome=outcome,
                 memo=memo_of(transaction),
+                tokens_before=before.tokens,
+                tokens_after=tokens,
+                decimals={mint: decimals_of(self._runtime.account(mint)) for mint in mints},
             )
         )
 

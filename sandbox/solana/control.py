@@ -32,6 +32,7 @@ class Control:
         self._levers: Mapping[str, Callable[..., Json]] = {
             "state": self.state,
             "airdrop": self.airdrop,
+            "airdrop_token": self.airdrop_token,
             "fork": self._fork_json,
             "set_rent": self.set_rent,
             "pause": self.pause,
@@ -70,6 +71,7 @@ class Control:
             "rent_minimum": self._chain.rent_minimum(0),
             "transactions": len(self._chain.history),
             "faucet": str(self._chain.faucet.pubkey()),
+            "mint": str(self._chain.mint),
             "providers": [
                 {
                     "lag": rpc.node.lag_slots,
@@ -91,6 +93,10 @@ class Control:
     def airdrop(self, address: str, lamports: int) -> str:
         """Send lamports from the faucet and return the signature."""
         return self._chain.airdrop(Pubkey.from_string(address), lamports)
+
+    def airdrop_token(self, owner: str, amount: int) -> str:
+        """Mint the chain's own token to an owner and return the signature."""
+        return self._chain.airdrop_token(Pubkey.from_string(owner), amount)
 
     def fork(self, from_slot: int | None = None, drop: Iterable[str] = ()) -> list[str]:
         """Let blocks from a slot on, or single transactions, vanish; return what is gone."""

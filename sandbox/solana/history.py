@@ -7,8 +7,8 @@ Promises  an account is known as of every slot back to the farthest lag of a pro
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from solders.account import Account
 from solders.pubkey import Pubkey
@@ -16,6 +16,7 @@ from solders.transaction import VersionedTransaction
 
 from sandbox.solana.runtime import Keys, Outcome
 from sandbox.solana.settings import LAG_SLOTS_MAX
+from sandbox.solana.tokens import Holding
 
 MEMO_PROGRAMS = frozenset(
     {
@@ -39,6 +40,9 @@ class Landed:
     after: tuple[int, ...]
     outcome: Outcome
     memo: str | None
+    tokens_before: tuple[Holding, ...] = ()
+    tokens_after: tuple[Holding, ...] = ()
+    decimals: Mapping[Pubkey, int] = field(default_factory=dict)
 
     def transaction(self) -> VersionedTransaction:
         """Read the transaction from its bytes."""

@@ -18,6 +18,7 @@ from sandbox.solana.history import Landed
 from sandbox.solana.parsed import parsed_instruction
 from sandbox.solana.refusals import Json, RpcRefusal, invalid_params
 from sandbox.solana.runtime import Keys, Outcome
+from sandbox.solana.tokens import balances_json
 
 TransactionForm = Literal["base58", "base64", "json", "jsonParsed"]
 _RENT_NEVER_DUE = 18_446_744_073_709_551_615
@@ -114,8 +115,8 @@ def meta_json(landed: Landed) -> Json:
         "postBalances": list(landed.after),
         "innerInstructions": inner_json(outcome),
         "logMessages": list(outcome.logs),
-        "preTokenBalances": [],
-        "postTokenBalances": [],
+        "preTokenBalances": balances_json(landed.tokens_before, landed.decimals),
+        "postTokenBalances": balances_json(landed.tokens_after, landed.decimals),
         "rewards": [],
         "loadedAddresses": {
             "writable": [str(key) for key in keys.all[static:readonly]],

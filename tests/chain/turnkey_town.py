@@ -9,7 +9,7 @@ from chain.settings import FeeSettings
 from chain.signer import Wallet
 from chain.transactions import RecentBlockhash
 from chain.turnkey.api import TurnkeyApi
-from chain.turnkey.policies import PolicyFacts, policies
+from chain.turnkey.policies import PolicyFacts, TokenCap, policies
 from chain.turnkey.settings import ApiKey, TurnkeySettings
 from chain.turnkey.signer import TurnkeySigner
 from rooms.units import Address, BlockHeight, Lamports, Slot, UnixMs
@@ -86,8 +86,9 @@ class TurnkeyTown:
         async with TurnkeyApi(self.settings(**changes), self.clock) as api:
             yield TurnkeySigner(api, self.kept, self.clock)
 
-    def install(self) -> None:
+    def install(self, *tokens: TokenCap) -> None:
         """Install our policies, and no others."""
+        self.running.organization.drop_policies()
         facts = PolicyFacts(
             user=SERVICE,
             users=self.wallets[Wallet.USERS],
@@ -97,6 +98,7 @@ class TurnkeyTown:
             payout_lamports_max=CAP,
             floor_lamports_max=FLOOR_MAX,
             version=1,
+            tokens=tokens,
         )
         for each in policies(facts):
             self.running.organization.add_policy(each.intent)
