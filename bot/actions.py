@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
+from rooms.asset import SOL
 from rooms.room import Comparator, Side
 from rooms.units import Lamports
 
@@ -136,6 +137,12 @@ class ChangeStep(_Action, frozen=True, tag="change_step"):
     step: str
 
 
+class ChooseAsset(_Action, frozen=True, tag="choose_asset"):
+    """Take what is staked."""
+
+    asset: str
+
+
 class ChooseLimits(_Action, frozen=True, tag="choose_limits"):
     """Take these stake limits."""
 
@@ -161,14 +168,19 @@ class OpenRoom(_Action, frozen=True, tag="open_room"):
     most: Lamports
     comparator: Comparator | None = None
     held_ms: int | None = None
+    asset: str = SOL.name
 
 
 class BeginWithdrawal(_Action, frozen=True, tag="begin_withdrawal"):
     """Ask how much shall leave."""
 
+    asset: str = SOL.name
+
 
 class WithdrawAll(_Action, frozen=True, tag="withdraw_all"):
     """Take everything that is available."""
+
+    asset: str = SOL.name
 
 
 class ChooseAddress(_Action, frozen=True, tag="choose_address"):
@@ -176,6 +188,7 @@ class ChooseAddress(_Action, frozen=True, tag="choose_address"):
 
     lamports: Lamports
     to_address: str
+    asset: str = SOL.name
 
 
 class ShowAddresses(_Action, frozen=True, tag="addresses"):
@@ -246,6 +259,7 @@ Action: TypeAlias = (
     | ChooseLock
     | ChooseDeadline
     | ChangeStep
+    | ChooseAsset
     | ChooseLimits
     | ChooseTouch
     | OpenRoom

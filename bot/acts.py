@@ -68,6 +68,8 @@ async def act_on(turn: Turn, action: Action) -> None:
             await making.choose_lock(turn, ms)
         case actions.ChooseDeadline(ms=ms):
             await making.choose_deadline(turn, ms)
+        case actions.ChooseAsset(asset=asset):
+            await making.choose_asset(turn, asset)
         case actions.ChooseLimits(least=least, most=most):
             await making.choose_limits(turn, least, most)
         case actions.ChooseTouch(held_ms=held_ms):
@@ -76,10 +78,10 @@ async def act_on(turn: Turn, action: Action) -> None:
             await making.change(turn, conversation.Step(step))
         case actions.OpenRoom():
             await making.open_room(turn, action)
-        case actions.BeginWithdrawal():
-            await withdrawing.begin(turn)
-        case actions.WithdrawAll():
-            await withdrawing.all_of_it(turn)
+        case actions.BeginWithdrawal(asset=asset):
+            await withdrawing.begin(turn, asset)
+        case actions.WithdrawAll(asset=asset):
+            await withdrawing.all_of_it(turn, asset)
         case actions.ChooseAddress():
             await withdrawing.chosen_address(turn, action)
         case actions.ShowAddresses():
@@ -149,8 +151,8 @@ async def answer(turn: Turn, text: str) -> None:
             await making.typed_answer(turn, talk, text)
         case TypingStake() as talk:
             await betting.typed_stake(turn, talk, text)
-        case TypingAmount():
-            await withdrawing.typed_amount(turn, text)
+        case TypingAmount(asset=asset):
+            await withdrawing.typed_amount(turn, text, asset)
         case TypingAddress() as talk:
             await withdrawing.typed_address(turn, talk, text)
         case Retyping() as talk:

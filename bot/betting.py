@@ -21,7 +21,7 @@ async def pick_stake(turn: Turn, action: actions.PickStake) -> None:
     """Ask how much to stake on a side."""
     card = await browsing.find(turn, action.room)
     await _check(turn, card, action.side, card.room.stake_lamports_min, poor_is_fine=True)
-    has = await ledger.balance(turn.connection, available(turn.person.id))
+    has = await ledger.balance(turn.connection, available(turn.person.id).of(card.room.asset))
     turn.show(
         phrases.pick_stake(card, action.side, has, turn.now),
         buttons.pick_stake(card, action.side),
@@ -37,7 +37,8 @@ async def type_stake(turn: Turn, action: actions.TypeStake) -> None:
 
 async def typed_stake(turn: Turn, talk: TypingStake, text: str) -> None:
     """Take the amount that was typed."""
-    await review(turn, talk.room, talk.side, typed.lamports(text))
+    card = await browsing.find(turn, talk.room)
+    await review(turn, talk.room, talk.side, typed.lamports(text, card.room.money))
     await turn.end()
 
 
@@ -51,7 +52,7 @@ async def review(turn: Turn, room: int, side: Side, lamports: Lamports) -> None:
     quote = estimates.estimate(card, side, lamports, weight)
     turn.show(
         phrases.review_bet(card, side, lamports, weight, quote, turn.now),
-        buttons.review_bet(room, side, lamports),
+        buttons.review_bet(card.room, side, lamports),
     )
 
 
@@ -74,7 +75,7 @@ async def _check(
     turn: Turn, card: RoomCard, side: Side, lamports: Lamports, *, poor_is_fine: bool = False
 ) -> None:
     # Whoever takes the bet judges it again; this answers at once, before anything is written.
-    has = await ledger.balance(turn.connection, available(turn.person.id))
+    has = await ledger.balance(turn.connection, available(turn.person.id).of(card.room.asset))
     standing = Standing(
         state=card.state,
         own_side=card.own_side,

@@ -14,11 +14,12 @@ from urllib.parse import quote
 from bot import actions
 from bot.actions import Action
 from bot.phrases import words
-from rooms.room import Side, State, room_code
+from rooms.room import Room, Side, State, room_code
 from rooms.units import Lamports, UnixMs
 from storage.cards import RoomCard, WaitingLine
 
 STAKES = (Lamports(100_000_000), Lamports(500_000_000), Lamports(1_000_000_000))
+TOKEN_STAKES = (5, 10, 25, 100)
 LIST_PAGE = 6
 LONG_PAGE = 8
 
@@ -121,10 +122,13 @@ def pick_stake(card: RoomCard, side: Side) -> Keys:
     """Offer amounts that the room takes, and typing another."""
     room = card.room
     most = room.stake_lamports_max - card.own_lamports
-    offered = [each for each in STAKES if room.stake_lamports_min <= each <= most]
+    usual: tuple[Lamports, ...] = STAKES
+    if room.money.is_token:
+        usual = tuple(Lamports(each * 10**room.asset_decimals) for each in TOKEN_STAKES)
+    offered = [each for each in usual if room.stake_lamports_min <= each <= most]
     amounts = [
         Key(
-            words.sol(each),
+            words.money(each, room.money),
             actions.ReviewBet(room=room.id, side=side, lamports=each),
             style=_STYLE[side],
         )
@@ -137,17 +141,17 @@ def pick_stake(card: RoomCard, side: Side) -> Keys:
     ]
 
 
-def review_bet(room: int, side: Side, lamports: Lamports) -> Keys:
+def review_bet(room: Room, side: Side, lamports: Lamports) -> Keys:
     """Offer to place a bet."""
     return [
         [
             Key(
-                f"✅ Bet {words.sol(lamports)} on {side}",
-                actions.PlaceBet(room=room, side=side, lamports=lamports),
+                f"✅ Bet {words.money(lamports, room.money)} on {side}",
+                actions.PlaceBet(room=room.id, side=side, lamports=lamports),
                 style=_STYLE[side],
             )
         ],
-        [Key("⬅️ Change", actions.PickStake(room=room, side=side)), CANCEL],
+        [Key("⬅️ Change", actions.PickStake(room=room.id, side=side)), CANCEL],
     ]
 
 
@@ -196,15 +200,20 @@ def bets(page: int, *, won: bool, more: bool) -> Keys:
     return [*([turns] if turns else []), [other, refresh], [HOME]]
 
 
-def withdraw_amount() -> Keys:
-    """Offer everything."""
-    return [[Key("All of it", actions.WithdrawAll())], [CANCEL]]
+def withdraw_amount(asset: str, others: Sequence[str]) -> Keys:
+    """Offer everything of an asset, or another asset."""
+    rows = [[Key(f"{each} instead", actions.BeginWithdrawal(asset=each)) for each in others]]
+    return [
+        [Key("All of it", actions.WithdrawAll(asset=asset))],
+        *(rows if others else []),
+        [CANCEL],
+    ]
 
 
-def choose_address(lamports: Lamports, addresses: Sequence[str]) -> Keys:
+def choose_address(lamports: Lamports, addresses: Sequence[str], asset: str) -> Keys:
     """Offer addresses of the book."""
     rows = [
-        [Key(_short(each), actions.ChooseAddress(lamports=lamports, to_address=each))]
+        [Key(_short(each), actions.ChooseAddress(lamports=lamports, to_address=each, asset=asset))]
         for each in addresses[:LIST_PAGE]
     ]
     return [*rows, [CANCEL]]
@@ -218,7 +227,7 @@ def addresses(book: Sequence[str]) -> Keys:
 
 def waiting(lines: Sequence[WaitingLine]) -> Keys:
     """Offer to call withdrawals off."""
-    rows = [call_off(each.id, f" {words.sol(each.lamports)}")[0] for each in lines]
+    rows = [call_off(each.id, f" {words.money(each.lamports, each.asset)}")[0] for each in lines]
     return [*rows, [Key("⬅️ Wallet", actions.ShowWallet())]]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from rooms.asset import SOL
 from rooms.room import Side
 from rooms.units import Lamports, UnixMs, Value
 
@@ -20,6 +21,7 @@ class Step(StrEnum):
     TARGET = "target"
     LOCK = "lock"
     DEADLINE = "deadline"
+    ASSET = "asset"
     LIMITS = "limits"
     TOUCH = "touch"
     REVIEW = "review"
@@ -36,6 +38,7 @@ class Draft(msgspec.Struct, frozen=True, omit_defaults=True):
     least: Lamports | None = None
     most: Lamports | None = None
     held_ms: int | None = None
+    asset: str = SOL.name
 
     @property
     def next_step(self) -> Step:
@@ -79,11 +82,14 @@ class TypingStake(_Conversation, frozen=True, tag="stake"):
 class TypingAmount(_Conversation, frozen=True, tag="amount"):
     """How much shall leave is awaited."""
 
+    asset: str = SOL.name
+
 
 class TypingAddress(_Conversation, frozen=True, tag="address"):
     """Where it shall go is awaited."""
 
     lamports: Lamports
+    asset: str = SOL.name
 
 
 class Retyping(_Conversation, frozen=True, tag="retyping"):
@@ -92,6 +98,7 @@ class Retyping(_Conversation, frozen=True, tag="retyping"):
     lamports: Lamports
     to_address: str
     until: UnixMs
+    asset: str = SOL.name
 
 
 class Errand(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,6 +108,7 @@ class Errand(msgspec.Struct, frozen=True, omit_defaults=True):
     lamports: Lamports = Lamports(0)
     to_address: str = ""
     until: UnixMs = UnixMs(0)
+    asset: str = SOL.name
 
 
 class ChoosingPin(_Conversation, frozen=True, tag="choosing_pin"):

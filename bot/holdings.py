@@ -4,7 +4,7 @@ In        a person's turn, a page.
 Out       what the person has, and how it came about.
 """
 
-from bot import buttons
+from bot import assets, buttons
 from bot.phrases import person as phrases
 from bot.turn import Turn
 from storage import cards
@@ -13,14 +13,19 @@ from storage import cards
 async def wallet(turn: Turn) -> None:
     """Show what the person has."""
     found = await cards.wallet(turn.connection, turn.person.id)
+    tokens = [
+        await cards.wallet(turn.connection, turn.person.id, each)
+        for each in (await assets.every(turn))[1:]
+    ]
     waits = bool(await cards.waiting(turn.connection, turn.person.id))
-    turn.show(phrases.wallet_card(found), buttons.wallet(found.address, waits=waits))
+    turn.show(phrases.wallet_card(found, tokens), buttons.wallet(found.address, waits=waits))
 
 
 async def deposit(turn: Turn) -> None:
     """Show how lamports come in."""
     found = await cards.wallet(turn.connection, turn.person.id)
-    turn.show(phrases.deposit(found), buttons.deposit(found.address))
+    tokens = [each.name for each in (await assets.offered(turn))[1:]]
+    turn.show(phrases.deposit(found, tokens), buttons.deposit(found.address))
 
 
 async def history(turn: Turn, page: int) -> None:

@@ -10,7 +10,7 @@ from html import unescape
 
 import msgspec
 
-from bot import actions, buttons, making_buttons, typed
+from bot import actions, assets, buttons, making_buttons, typed
 from bot.conversation import Draft, MakingRoom, Step
 from bot.estimates import is_long_shot
 from bot.phrases import making as phrases
@@ -109,14 +109,25 @@ async def choose_deadline(turn: Turn, ms: int) -> None:
 
 async def choose_limits(turn: Turn, least: Lamports, most: Lamports) -> None:
     """Take stake limits."""
-    limits = turn.place.settings.limits
+    asset = await assets.named(turn, _draft(turn).asset)
+    limits = await assets.limits_in(turn, asset)
     if least < limits.stake_lamports_min or most > limits.stake_lamports_max:
         raise Refused(
             "bad_stake_limits",
-            f"Stay between {words.sol(limits.stake_lamports_min)} and "
-            f"{words.sol(limits.stake_lamports_max)}.",
+            f"Stay between {words.money(limits.stake_lamports_min, asset)} and "
+            f"{words.money(limits.stake_lamports_max, asset)}.",
         )
     await _ask(turn, msgspec.structs.replace(_draft(turn), least=least, most=most))
+
+
+async def choose_asset(turn: Turn, name: str) -> None:
+    """Take what is staked; stake limits in another asset are asked for no more."""
+    asset = await assets.named(turn, name)
+    await assets.limits_in(turn, asset)
+    draft = _draft(turn)
+    if draft.asset != name:
+        draft = msgspec.structs.replace(draft, asset=name, least=None, most=None)
+    await _ask(turn, draft)
 
 
 async def choose_touch(turn: Turn, held_ms: int) -> None:
@@ -140,9 +151,12 @@ async def typed_answer(turn: Turn, talk: MakingRoom, text: str) -> None:
         case Step.DEADLINE:
             await choose_deadline(turn, typed.length_ms(text))
         case Step.LIMITS:
-            await choose_limits(turn, *typed.stake_limits(text))
+            asset = await assets.named(turn, talk.draft.asset)
+            await choose_limits(turn, *typed.stake_limits(text, asset))
         case Step.TOUCH:
             await choose_touch(turn, typed.length_ms(text))
+        case Step.ASSET:
+            await choose_asset(turn, text.strip().upper())
         case Step.REVIEW:
             raise Refused("press", "Press one of the buttons above to open, change or cancel.")
 
@@ -150,7 +164,7 @@ async def typed_answer(turn: Turn, talk: MakingRoom, text: str) -> None:
 async def open_room(turn: Turn, order: actions.OpenRoom) -> None:
     """Ask for the room, exactly as it was shown."""
     feed = await _feed(turn, order.feed)
-    request = _request(turn, order)
+    request = await _request(turn, order)
     await _room(turn, feed, request)
     await intents.ask_room(turn.connection, turn.key, request)
     await turn.end()
@@ -181,7 +195,14 @@ async def _ask(turn: Turn, draft: Draft, step: Step | None = None) -> None:
                 phrases.ask_deadline(draft, feed, least), making_buttons.deadlines(least, limits)
             )
         case Step.LIMITS:
-            turn.show(phrases.ask_limits(draft, feed, limits), making_buttons.stake_limits(limits))
+            asset = await assets.named(turn, draft.asset)
+            own = await assets.limits_in(turn, asset)
+            turn.show(
+                phrases.ask_limits(draft, feed, own, asset), making_buttons.stake_limits(own, asset)
+            )
+        case Step.ASSET:
+            names = [each.name for each in await assets.offered(turn)]
+            turn.show(phrases.ask_asset(draft, feed), making_buttons.assets(names))
         case Step.TOUCH:
             turn.show(phrases.ask_touch(draft, feed), making_buttons.touch_rules(feed, limits))
 
@@ -249,7 +270,8 @@ async def _offer_value(turn: Turn, draft: Draft, feed: Feed, target: Value) -> N
 
 async def _review(turn: Turn, draft: Draft) -> None:
     assert draft.feed is not None, "a draft is reviewed when it is whole"
-    feed, limits = await _feed(turn, draft.feed), turn.place.settings.limits
+    feed = await _feed(turn, draft.feed)
+    limits = await assets.limits_in(turn, await assets.named(turn, draft.asset))
     order = actions.OpenRoom(
         feed=feed.name,
         move_bps=draft.move_bps,
@@ -259,8 +281,9 @@ async def _review(turn: Turn, draft: Draft) -> None:
         least=limits.stake_lamports_min if draft.least is None else draft.least,
         most=limits.stake_lamports_max if draft.most is None else draft.most,
         held_ms=draft.held_ms,
+        asset=draft.asset,
     )
-    room = await _room(turn, feed, _request(turn, order))
+    room = await _room(turn, feed, await _request(turn, order))
     if not room.is_move:
         # What is opened is what was shown: the price may pass the value before it is pressed.
         order = msgspec.structs.replace(order, comparator=room.comparator)
@@ -278,7 +301,9 @@ async def _review(turn: Turn, draft: Draft) -> None:
     long_shot = is_long_shot(chance)
     turn.show(
         phrases.review(room, feed, chance, before_watch, weights, long_shot=long_shot),
-        making_buttons.review_room(order, long_shot=long_shot),
+        making_buttons.review_room(
+            order, long_shot=long_shot, has_tokens=len(await assets.offered(turn)) > 1
+        ),
     )
 
 
@@ -296,7 +321,7 @@ async def _room(turn: Turn, feed: Feed, request: RoomRequest) -> Room:
         scale=feed.scale,
         volatility_bps=feed.volatility_bps,
         guards=feed.guards,
-        limits=turn.place.settings.limits,
+        limits=await assets.limits_in(turn, request.asset),
         is_thin=feed.is_thin,
         side_lamports=await _side(turn, feed) if feed.is_thin else None,
     )
@@ -334,7 +359,7 @@ def _chance(room: Room, price_now: Value | None, left_ms: int, side: Side) -> Bp
     )
 
 
-def _request(turn: Turn, order: actions.OpenRoom) -> RoomRequest:
+async def _request(turn: Turn, order: actions.OpenRoom) -> RoomRequest:
     return RoomRequest(
         creator=turn.person.id,
         feed=order.feed,
@@ -346,6 +371,7 @@ def _request(turn: Turn, order: actions.OpenRoom) -> RoomRequest:
         stake_lamports_max=order.most,
         comparator=order.comparator,
         held_ms=order.held_ms,
+        asset=await assets.named(turn, order.asset),
     )
 
 

@@ -11,6 +11,7 @@ from bot import actions
 from bot.buttons import CANCEL, Key, Keys
 from bot.conversation import Step
 from bot.phrases import words
+from rooms.asset import Asset
 from rooms.feed import Feed
 from rooms.room import Comparator, RoomLimits
 from rooms.units import Lamports
@@ -70,13 +71,22 @@ def deadlines(least_ms: int, limits: RoomLimits) -> Keys:
     return [*_rows(keys, 4), [_change("⬅️ Lock", Step.LOCK), CANCEL]]
 
 
-def stake_limits(limits: RoomLimits) -> Keys:
+def assets(names: Iterable[str]) -> Keys:
+    """Offer what a room may be in."""
+    keys = [Key(name, actions.ChooseAsset(asset=name)) for name in names]
+    return [*_rows(keys, 2), [_change("⬅️ Back", Step.REVIEW), CANCEL]]
+
+
+def stake_limits(limits: RoomLimits, asset: Asset) -> Keys:
     """Offer stake limits."""
     least, most = limits.stake_lamports_min, limits.stake_lamports_max
-    pairs = [(least, most), (Lamports(100_000_000), most), (least, Lamports(1_000_000_000))]
+    some, more = 10 ** (asset.decimals - 1), 10**asset.decimals
+    if asset.is_token:
+        some, more = 5 * 10**asset.decimals, 100 * 10**asset.decimals
+    pairs = [(least, most), (Lamports(some), most), (least, Lamports(more))]
     keys = [
         Key(
-            f"{words.sol(low)} – {words.sol(high)}",
+            f"{words.money(low, asset)} – {words.money(high, asset)}",
             actions.ChooseLimits(least=low, most=high),
         )
         for low, high in dict.fromkeys(pairs)
@@ -94,13 +104,14 @@ def touch_rules(feed: Feed, limits: RoomLimits) -> Keys:
     return [*_rows(keys, 2), [_change("⬅️ Back", Step.REVIEW), CANCEL]]
 
 
-def review_room(order: actions.OpenRoom, *, long_shot: bool) -> Keys:
+def review_room(order: actions.OpenRoom, *, long_shot: bool, has_tokens: bool = False) -> Keys:
     """Offer to open a room as it was shown, or to change a part of it."""
     text = "⚠️ Open it all the same" if long_shot else "✅ Open the room"
     return [
         [Key(text, order, style=None if long_shot else "success")],
         [_change("✏️ Target", Step.TARGET), _change("✏️ Lock", Step.LOCK)],
         [_change("✏️ Deadline", Step.DEADLINE), _change("✏️ Stake limits", Step.LIMITS)],
+        *([[_change("✏️ What is staked", Step.ASSET)]] if has_tokens else []),
         [_change("✏️ Touch rule", Step.TOUCH), CANCEL],
     ]
 

@@ -100,6 +100,7 @@ async def prove(turn: Turn, errand: Errand) -> None:
     until = UnixMs(turn.now + turn.place.settings.money_ms)
     await turn.begin(ProvingPin(errand=Errand(
         change=errand.change, lamports=errand.lamports, to_address=errand.to_address, until=until,
+        asset=errand.asset,
     )))  # fmt: skip
     turn.say(phrases.ASK_PIN, buttons.cancel())
 

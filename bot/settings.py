@@ -5,9 +5,11 @@ Holds     the token and where Telegram is, how updates come in, how fast we spea
 Promises  the token and the webhook's secret are in no repr.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rooms.room import RoomLimits
+from rooms.units import Lamports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class BotSettings:
         webhook: None asks Telegram instead (long polling).
         explorer: address of a transaction for people, with ``{signature}`` in it; None shows the
             signature itself.
+        token_stakes: by the name of a token in which rooms may be made, the least and the most
+            that a stake limit may be.
         money_ms: how long a button that asks for something stays good.
         button_ms: how long any other does.
         talk_ms: how long an unfinished dialogue is remembered.
@@ -68,6 +72,7 @@ class BotSettings:
     webhook: WebhookSettings | None = None
     explorer: str | None = None
     limits: RoomLimits = field(default_factory=RoomLimits)
+    token_stakes: Mapping[str, tuple[Lamports, Lamports]] = field(default_factory=dict)
     pace: PaceSettings = field(default_factory=PaceSettings)
     money_ms: int = 120_000
     button_ms: int = 7 * 86_400_000

@@ -8,6 +8,7 @@ Promises  no float, no sign or exponent slips through; a refusal changes nothing
 import re
 from typing import Final
 
+from rooms.asset import SOL, Asset
 from rooms.decimal_text import text_from_whole, whole_from_text
 from rooms.refusal import Impossible, Refused
 from rooms.units import LAMPORTS_MAX, Address, Lamports, Value
@@ -24,29 +25,32 @@ _LENGTH: Final = re.compile(
 _MOVE: Final = re.compile(r"([+-])\s*([0-9.]{1,12})\s*%", re.ASCII)
 
 
-def lamports(text: str) -> Lamports:
-    """Read an amount of SOL such as ``0.25``.
+def lamports(text: str, asset: Asset = SOL) -> Lamports:
+    """Read an amount of an asset such as ``0.25``.
 
     Raises:
         Refused: when it is no plain positive number that lamports can hold.
     """
-    plain = text.strip().removesuffix("SOL").removesuffix("sol").strip()
+    plain = text.strip().removesuffix(asset.name).removesuffix(asset.name.lower()).strip()
     try:
-        whole = whole_from_text(plain, 9)
+        whole = whole_from_text(plain, asset.decimals)
     except Impossible as why:
         raise Refused(
             "bad_amount",
-            "I could not read that amount. Type plain SOL with at most 9 decimals, such as 0.25.",
+            f"I could not read that amount. Type plain {asset.name} with at most "
+            f"{asset.decimals} decimals, such as 0.25.",
         ) from why
     if whole == 0:
         raise Refused("bad_amount", "That is nothing. Type an amount above 0, such as 0.25.")
     if whole > LAMPORTS_MAX:
-        raise Refused("bad_amount", "That is more SOL than there is. Type a smaller amount.")
+        raise Refused(
+            "bad_amount", f"That is more {asset.name} than there is. Type a smaller amount."
+        )
     return Lamports(whole)
 
 
-def stake_limits(text: str) -> tuple[Lamports, Lamports]:
-    """Read two amounts of SOL such as ``0.1 - 2``.
+def stake_limits(text: str, asset: Asset = SOL) -> tuple[Lamports, Lamports]:
+    """Read two amounts of an asset such as ``0.1 - 2``.
 
     Raises:
         Refused: when they are not two amounts, the smaller first.
@@ -54,7 +58,7 @@ def stake_limits(text: str) -> tuple[Lamports, Lamports]:
     parts = [part for part in re.split(r"\s*(?:-|–|to)\s*|\s+", text.strip()) if part]
     if len(parts) != 2:
         raise Refused("bad_limits", "Type the least and the most, such as 0.1 - 2.")
-    least, most = lamports(parts[0]), lamports(parts[1])
+    least, most = lamports(parts[0], asset), lamports(parts[1], asset)
     if least > most:
         raise Refused("bad_limits", "The first must be the smaller one, such as 0.1 - 2.")
     return least, most

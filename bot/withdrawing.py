@@ -10,12 +10,13 @@ Promises  what is asked for is what was shown last; the last six letters are typ
 
 import hmac
 
-from bot import actions, buttons, security, typed
+from bot import actions, assets, buttons, security, typed
 from bot.conversation import Errand, Retyping, TypingAddress, TypingAmount
 from bot.factors import Sealed
 from bot.phrases import security as security_phrases
 from bot.phrases import withdrawal as phrases
 from bot.turn import Turn
+from rooms.asset import SOL, Asset
 from rooms.ledger import available
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
@@ -33,47 +34,57 @@ from storage import (
 LETTERS_RETYPED = 6
 
 
-async def begin(turn: Turn) -> None:
+async def begin(turn: Turn, name: str = SOL.name) -> None:
     """Ask how much shall leave."""
-    limits = await withdrawal_limits.read(turn.connection)
-    await _judge(turn, limits.lamports_min)
+    asset = await assets.named(turn, name)
+    every = [each.name for each in await assets.every(turn)]
+    limits = await withdrawal_limits.read(turn.connection, asset.name)
+    if len(every) == 1:
+        await _judge(turn, limits.lamports_min, asset)
     if await second_factors.find(turn.connection, turn.person.id) is None:
         await security.begin_pin(turn)
         return
-    has = await _available(turn)
-    await turn.begin(TypingAmount())
-    turn.show(phrases.ask_amount(has, limits), buttons.withdraw_amount())
+    has = await _available(turn, asset)
+    await turn.begin(TypingAmount(asset=asset.name))
+    others = [each for each in every if each != asset.name]
+    turn.show(phrases.ask_amount(has, limits, asset), buttons.withdraw_amount(asset.name, others))
 
 
-async def all_of_it(turn: Turn) -> None:
+async def all_of_it(turn: Turn, name: str = SOL.name) -> None:
     """Take everything that is available."""
-    await _take_amount(turn, await _available(turn))
+    asset = await assets.named(turn, name)
+    await _take_amount(turn, await _available(turn, asset), asset)
 
 
-async def typed_amount(turn: Turn, text: str) -> None:
+async def typed_amount(turn: Turn, text: str, name: str = SOL.name) -> None:
     """Take the amount that was typed."""
+    asset = await assets.named(turn, name)
     if text.strip().lower() == "all":
-        await all_of_it(turn)
+        await all_of_it(turn, name)
         return
-    await _take_amount(turn, typed.lamports(text))
+    await _take_amount(turn, typed.lamports(text, asset), asset)
 
 
 async def typed_address(turn: Turn, talk: TypingAddress, text: str) -> None:
     """Take the address that was typed."""
-    await _take_address(turn, talk.lamports, typed.address(text))
+    asset = await assets.named(turn, talk.asset)
+    await _take_address(turn, talk.lamports, typed.address(text), asset)
 
 
 async def chosen_address(turn: Turn, action: actions.ChooseAddress) -> None:
     """Take an address of the book."""
-    await _take_address(turn, action.lamports, action.to_address)
+    asset = await assets.named(turn, action.asset)
+    await _take_address(turn, action.lamports, action.to_address, asset)
 
 
-async def _take_address(turn: Turn, lamports: Lamports, to_address: str) -> None:
-    leaves_at, is_known = await _judge(turn, lamports, to_address)
+async def _take_address(turn: Turn, lamports: Lamports, to_address: str, asset: Asset) -> None:
+    leaves_at, is_known = await _judge(turn, lamports, asset, to_address)
     until = UnixMs(turn.now + turn.place.settings.money_ms)
-    await turn.begin(Retyping(lamports=lamports, to_address=to_address, until=until))
+    await turn.begin(
+        Retyping(lamports=lamports, to_address=to_address, until=until, asset=asset.name)
+    )
     turn.show(
-        phrases.confirm(lamports, to_address, leaves_at - turn.now, is_known=is_known),
+        phrases.confirm(lamports, to_address, leaves_at - turn.now, asset, is_known=is_known),
         buttons.cancel(),
     )
 
@@ -90,8 +101,10 @@ async def retyped(turn: Turn, talk: Retyping, text: str) -> None:
             "Those are not the last 6 letters of the address, upper and lower case as they stand. "
             "Look again, or cancel.",
         )
-    await _judge(turn, talk.lamports, talk.to_address)
-    await security.prove(turn, Errand(lamports=talk.lamports, to_address=talk.to_address))
+    await _judge(turn, talk.lamports, await assets.named(turn, talk.asset), talk.to_address)
+    await security.prove(
+        turn, Errand(lamports=talk.lamports, to_address=talk.to_address, asset=talk.asset)
+    )
 
 
 async def take_sealed(turn: Turn, sealed: Sealed) -> None:
@@ -104,15 +117,17 @@ async def take_sealed(turn: Turn, sealed: Sealed) -> None:
 async def _needs_code(turn: Turn, errand: Errand) -> bool:
     if errand.change is not None:
         return True
-    limits = await withdrawal_limits.read(turn.connection)
+    asset = await assets.named(turn, errand.asset)
+    limits = await withdrawal_limits.read(turn.connection, asset.name)
     [known] = await outlooks.read(
-        turn.connection, [(turn.person.id, errand.to_address)], with_asked=True
+        turn.connection, [(turn.person.id, errand.to_address, asset)], with_asked=True
     )
     return needs_code(errand.lamports, known.outlook.taken.person_day, limits)
 
 
 async def _ask(turn: Turn, errand: Errand) -> None:
-    await _judge(turn, errand.lamports, errand.to_address)
+    asset = await assets.named(turn, errand.asset)
+    await _judge(turn, errand.lamports, asset, errand.to_address)
     if await _needs_code(turn, errand) and not await security.has_authenticator(turn):
         raise Refused("no_authenticator", "So much needs an authenticator: see /security.")
     await intents.ask_withdrawal(
@@ -121,9 +136,10 @@ async def _ask(turn: Turn, errand: Errand) -> None:
         user=turn.person.id,
         to_address=errand.to_address,
         lamports=errand.lamports,
+        asset=asset,
     )
     await turn.end()
-    turn.say(phrases.asked(errand.lamports, errand.to_address), buttons.back_home())
+    turn.say(phrases.asked(errand.lamports, errand.to_address, asset), buttons.back_home())
 
 
 async def show_addresses(turn: Turn) -> None:
@@ -156,28 +172,32 @@ async def call_off(turn: Turn, withdrawal: int) -> None:
     turn.toast("Calling it off…")
 
 
-async def _take_amount(turn: Turn, lamports: Lamports) -> None:
-    await _judge(turn, lamports)
-    needed = await _needs_code(turn, Errand(lamports=lamports))
+async def _take_amount(turn: Turn, lamports: Lamports, asset: Asset) -> None:
+    await _judge(turn, lamports, asset)
+    needed = await _needs_code(turn, Errand(lamports=lamports, asset=asset.name))
     if needed and not await security.has_authenticator(turn):
         await turn.end()
         turn.show(security_phrases.needs_authenticator(), buttons.add_authenticator())
         return
-    await turn.begin(TypingAddress(lamports=lamports))
+    await turn.begin(TypingAddress(lamports=lamports, asset=asset.name))
     lines = await address_book.lines(turn.connection, turn.person.id)
     turn.show(
-        phrases.ask_address(lamports, known=bool(lines)),
-        buttons.choose_address(lamports, [each.address for each in lines]),
+        phrases.ask_address(lamports, asset, known=bool(lines)),
+        buttons.choose_address(lamports, [each.address for each in lines], asset.name),
     )
 
 
-async def _judge(turn: Turn, lamports: Lamports, to_address: str = "") -> tuple[UnixMs, bool]:
+async def _judge(
+    turn: Turn, lamports: Lamports, asset: Asset, to_address: str = ""
+) -> tuple[UnixMs, bool]:
     """Say when it may leave, and whether the address is in the book.
 
     Whoever lets it leave judges it again; this answers at once.
     """
-    limits = await withdrawal_limits.read(turn.connection)
-    [known] = await outlooks.read(turn.connection, [(turn.person.id, to_address)], with_asked=True)
+    limits = await withdrawal_limits.read(turn.connection, asset.name)
+    [known] = await outlooks.read(
+        turn.connection, [(turn.person.id, to_address, asset)], with_asked=True
+    )
     if known.is_ours:
         raise Refused(
             "own_address", "That address belongs to ROOMS. Paste one of a wallet of your own."
@@ -185,5 +205,5 @@ async def _judge(turn: Turn, lamports: Lamports, to_address: str = "") -> tuple[
     return due_at(lamports, known.outlook, limits), known.is_known
 
 
-async def _available(turn: Turn) -> Lamports:
-    return await ledger.balance(turn.connection, available(turn.person.id))
+async def _available(turn: Turn, asset: Asset) -> Lamports:
+    return await ledger.balance(turn.connection, available(turn.person.id).of(asset.name))

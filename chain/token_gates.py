@@ -13,6 +13,7 @@ from chain.tokens import ACCOUNT_BYTES, Token, judge_mint, read_holding, token_a
 from chain.wire import StoredAccount
 from rooms.refusal import Refused
 from rooms.units import Address
+from rooms.wallet_address import wallet_address
 
 MINT_BYTES_MAX: Final = 4_096
 
@@ -38,10 +39,11 @@ async def token_recipient_gate(providers: Providers, owner: Address, token: Toke
     """Look at where an outside wallet keeps a token, before any is planned for it.
 
     Raises:
-        Refused: ``no_token_account`` when it has none; ``bad_address`` when it is not its own.
+        Refused: ``no_token_account`` when it has none; ``bad_address`` when it is no wallet's, or
+            not its own.
         NotKnown: when the chain cannot be read now.
     """
-    place = token_account(owner, token)
+    place = token_account(wallet_address(owner), token)
 
     async def look(rpc: Rpc) -> tuple[Address, bool] | None:
         _, found = await rpc.stored([place], "confirmed", ACCOUNT_BYTES + 1)

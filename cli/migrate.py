@@ -57,6 +57,8 @@ async def migrate_all(settings: Settings) -> list[str]:
         for name in applied:
             await audit_log.note(connection, "migrate", name, "rooms migrate", operator())
         await withdrawal_limits.take_over(connection, settings.withdrawals, operator())
+        for token, rule in settings.tokens.items():
+            await withdrawal_limits.take_over(connection, rule.withdrawals, operator(), token)
         known = await flags.known(connection)
         for flag in Flag:
             if flag not in known:

@@ -7,12 +7,13 @@ Promises  an unknown ROOMS_* variable refuses to start, since a misspelt setting
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -24,13 +25,15 @@ from pydantic_settings import (
 from chain.settings import Endpoint
 from cli.logs import LogFormat
 from cli.ready import VARIABLE
+from rooms.asset import SOL
 from rooms.refusal import CannotGoOn
 from rooms.room import RoomLimits
 from rooms.units import Lamports
-from rooms.withdrawal import WithdrawalLimits
+from rooms.withdrawal import TokenWithdrawals, WithdrawalLimits
 from streams.topics import PARTITIONS, REPLICAS
 
 PREFIX = "ROOMS_"
+TOKEN_NAME: Final = re.compile(r"[A-Z0-9]{2,10}")
 _NOT_SETTINGS = frozenset({VARIABLE, "ROOMS_TEST_KAFKA", "ROOMS_TEST_SEEDS"})
 
 
@@ -69,6 +72,26 @@ class TurnkeyAccount:
     stake_lamports_max: Lamports = Lamports(1_000_000_000_000)
     payout_lamports_max: Lamports = Lamports(10_000_000_000_000)
     floor_lamports_max: Lamports = Lamports(2_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRule:
+    """A token in which rooms may be made; amounts in its base units, of USDC a millionth.
+
+    Attributes:
+        mint: whose tokens they are; it is looked at before anything is counted in it.
+        stake_min: what the limits of stakes in a room may be at least; so ``stake_max``.
+        deposit_min: less is dust.
+        transfer_max: what Turnkey's policies let one transfer of it move.
+        withdrawals: limits of what is taken out in it, each with its own default.
+    """
+
+    mint: str
+    stake_min: int = 1_000_000
+    stake_max: int = 500_000_000
+    deposit_min: int = 500_000
+    transfer_max: int = 1_000_000_000_000
+    withdrawals: TokenWithdrawals = TokenWithdrawals()
 
 
 class Settings(BaseSettings):
@@ -152,6 +175,8 @@ class Settings(BaseSettings):
     limits: RoomLimits = RoomLimits()
     withdrawals: WithdrawalLimits = WithdrawalLimits()
     deposit_lamports_min: Lamports = Lamports(5_000_000)
+    tokens: dict[str, TokenRule] = Field(default_factory=dict)
+    """Name to a token that rooms may be made in, beside SOL; none unless set."""
     deposit_sweep_ms: int = 15_000
     stakes_per_second: int = 1
     """What the signer allows; intake takes no bet that could not be signed and land in time."""
@@ -162,6 +187,14 @@ class Settings(BaseSettings):
     priority_fee_estimated: bool = False
     """Ask the first provider, Helius, what to offer; never more than the cap."""
     transaction_version: Annotated[Literal[0, 1], BeforeValidator(_version)] = 1
+
+    @field_validator("tokens")
+    @classmethod
+    def _named(cls, tokens: dict[str, TokenRule]) -> dict[str, TokenRule]:
+        for name in tokens:
+            if not TOKEN_NAME.fullmatch(name) or name == SOL.name:
+                raise ValueError(f"{name} is no name for a token: 2 to 10 capitals and digits")
+        return tokens
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -187,6 +220,14 @@ class Settings(BaseSettings):
             return said
         scheme, _, rest = self.endpoints[0].url.partition("://")
         return f"{'wss' if scheme == 'https' else 'ws'}://{rest}"
+
+    @property
+    def token_stakes(self) -> dict[str, tuple[Lamports, Lamports]]:
+        """Return, by token, the least and the most that a room's stake limit may be."""
+        return {
+            name: (Lamports(rule.stake_min), Lamports(rule.stake_max))
+            for name, rule in self.tokens.items()
+        }
 
     @property
     def dsn(self) -> str:

@@ -16,10 +16,14 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from chain.keystore import Keystore
+from chain.providers import Providers
+from chain.settings import ChainSettings
 from chain.signer import KeyPath
-from chain.trouble import SignerBusy, SignerRefused
+from chain.token_gates import mint_gate
+from chain.tokens import Trap
+from chain.trouble import NotKnown, SignerBusy, SignerRefused
 from chain.turnkey.api import TurnkeyApi
-from chain.turnkey.policies import PolicyFacts, Wanted, differences, policies
+from chain.turnkey.policies import PolicyFacts, TokenCap, Wanted, differences, policies
 from chain.turnkey.settings import TurnkeySettings
 from chain.turnkey.shapes import (
     CREATE_POLICIES,
@@ -34,6 +38,7 @@ from cli.clock import now_ms
 from cli.settings import BadSettings, Settings
 from cli.signer import turnkey_settings
 from rooms.refusal import CannotGoOn
+from rooms.units import Address
 
 WALLETS: Final = ("users", "vaults", "operator")
 MNEMONIC_WORDS: Final = 24
@@ -122,7 +127,30 @@ async def _facts(settings: Settings) -> PolicyFacts:
         payout_lamports_max=account.payout_lamports_max,
         floor_lamports_max=account.floor_lamports_max,
         version=settings.transaction_version,
+        tokens=await _token_caps(settings),
     )
+
+
+async def _token_caps(settings: Settings) -> tuple[TokenCap, ...]:
+    """Look at the mints of the settings; without any, no provider is asked.
+
+    Raises:
+        BadSettings: when one may not be staked.
+    """
+    if not settings.tokens:
+        return ()
+    async with Providers.of(ChainSettings(endpoints=settings.endpoints)) as providers:
+        try:
+            return tuple(
+                [
+                    TokenCap(
+                        await mint_gate(providers, name, Address(rule.mint)), rule.transfer_max
+                    )
+                    for name, rule in settings.tokens.items()
+                ]
+            )
+        except (Trap, NotKnown) as wrong:
+            raise BadSettings(f"ROOMS_TOKENS: {wrong}") from None
 
 
 def _as_root(settings: Settings, root_key: str) -> TurnkeySettings:

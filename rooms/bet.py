@@ -7,7 +7,6 @@ Promises  one side a person and room; no stake after lock; the rule's own limits
 
 from dataclasses import dataclass
 
-from rooms.decimal_text import text_from_whole
 from rooms.refusal import Refused
 from rooms.room import Room, Side, State
 from rooms.units import Lamports, UnixMs
@@ -41,6 +40,7 @@ def check_bet(room: Room, standing: Standing, side: Side, lamports: Lamports, no
     Raises:
         Refused: with the code of the first rule that it breaks.
     """
+    text = room.money.text
     if standing.state is State.DRAFT:
         raise Refused("not_open", "This room is still warming up; try again in a moment.")
     if standing.state is not State.OPEN or now >= room.lock_at:
@@ -50,26 +50,21 @@ def check_bet(room: Room, standing: Standing, side: Side, lamports: Lamports, no
     if standing.own_side is not None and standing.own_side is not side:
         raise Refused("other_side", f"You bet {standing.own_side} here; you can add to that side.")
     if lamports < room.stake_lamports_min:
-        raise Refused("below_min", f"A stake here is at least {_sol(room.stake_lamports_min)} SOL.")
+        least = text(room.stake_lamports_min)
+        raise Refused("below_min", f"A stake here is at least {least}.")
     if standing.own_lamports + lamports > room.stake_lamports_max:
-        raise Refused(
-            "above_max", f"A person stakes at most {_sol(room.stake_lamports_max)} SOL here."
-        )
+        raise Refused("above_max", f"A person stakes at most {text(room.stake_lamports_max)} here.")
     if room.seats is not None and standing.own_side is None and standing.bettors >= room.seats:
         raise Refused("full", "All seats in this room are taken.")
     cap = room.pool_lamports_max
     if cap is not None and standing.pool_lamports + lamports > cap:
         raise Refused(
             "pool_full",
-            f"All stakes here together stay below {_sol(cap)} SOL, as so little moves this price; "
-            f"{_sol(Lamports(max(0, cap - standing.pool_lamports)))} SOL still fit.",
+            f"All stakes here together stay below {text(cap)}, as so little moves this price; "
+            f"{text(max(0, cap - standing.pool_lamports))} still fit.",
         )
     if lamports > standing.available_lamports:
         raise Refused(
             "too_little",
-            f"You have {_sol(standing.available_lamports)} SOL to bet; deposit more or bet less.",
+            f"You have {text(standing.available_lamports)} to bet; deposit more or bet less.",
         )
-
-
-def _sol(lamports: Lamports) -> str:
-    return text_from_whole(lamports, 9)

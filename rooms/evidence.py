@@ -283,6 +283,7 @@ def bundle_of(evidence: Evidence) -> dict[str, Any]:
         "rule_version": evidence.rule_version,
         "room": {
             **{name: _value(name, getattr(room, name)) for name in _RULE},
+            **({name: getattr(room, name) for name in _ASSET} if room.money.is_token else {}),
             "id": str(room.id),
             "guards": _guards(room.guards),
             "vault": evidence.vault,
@@ -345,7 +346,9 @@ _TEXT: Final = frozenset(
 """Which of a record's numbers are text."""
 
 _MAY_BE_NONE: Final = ("move_bps", "target", "seats", "pool_lamports_max")
-_NOT_RULE: Final = ("id", "creator", "guards")
+_ASSET: Final = ("asset", "asset_decimals")
+"""Said only of a room that is not in SOL."""
+_NOT_RULE: Final = ("id", "creator", "guards", *_ASSET)
 _RULE: Final = tuple(each.name for each in fields(Room) if each.name not in _NOT_RULE)
 Read = TypeVar("Read")
 Kind = TypeVar("Kind", Span, RecordedSegment, Seal, Coverage, LookBack)
@@ -450,6 +453,7 @@ def _evidence(bundle: Any) -> Evidence:  # noqa: ANN401 - what JSON says
     plain, decision, division = bundle["room"], bundle["decision"], bundle["division"]
     room = Room(
         **{name: _read_value(name, plain[name]) for name in _RULE},
+        **{name: plain[name] for name in _ASSET if name in plain},
         id=_whole(plain["id"]),
         creator=0,
         guards=_read_guards(plain["guards"]),
@@ -515,6 +519,8 @@ def _read_record(kind: type[Kind], said: Mapping[str, Any]) -> Kind:
 def _check_types(plain: Mapping[str, Any], room: Room) -> None:
     """Refuse what Python would let pass: a truth value, text or nothing instead of a number."""
     _str(plain["feed"])
+    _str(room.asset)
+    _int(room.asset_decimals)
     must(isinstance(room.is_live, bool), "a room is live or not")
     for name in _RULE:
         value = getattr(room, name)

@@ -4,12 +4,14 @@ In        facts: a deposit, a hold, a landed transfer, a settlement, a fee.
 Out       entries: postings that happen together or not at all.
 Promises  two books; in every entry the sum of *where* is the sum of *whose*; a key comes from what
           the thing is, so that the same fact twice is one entry; money is never made or lost here.
+          An account counts one asset, and each asset of an entry balances by itself.
 Why       *where* can be compared with the chain address by address, *whose* is what people own.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from rooms.asset import SOL
 from rooms.refusal import must
 from rooms.units import Address, Lamports, Signature
 
@@ -24,6 +26,15 @@ class Account:
     def is_where(self) -> bool:
         """Say whether this account is of the book *where*."""
         return self.name.startswith("chain:")
+
+    @property
+    def asset(self) -> str:
+        """Return the name of the asset that it counts: SOL, unless one stands behind its own."""
+        return self.name.partition("@")[2] or SOL.name
+
+    def of(self, asset: str) -> "Account":
+        """Return the same account of an asset: ``available:4711@USDC``."""
+        return self if asset == SOL.name else Account(f"{self.name}@{asset}")
 
 
 def chain(address: Address) -> Account:
@@ -93,14 +104,23 @@ class Entry:
         must(len(self.postings) >= 2, "money leaves one account and reaches another")
         accounts = [posting.account for posting in self.postings]
         must(len(set(accounts)) == len(accounts), "an entry has one posting an account")
-        where = sum(posting.lamports for posting in self.postings if posting.account.is_where)
-        whose = sum(posting.lamports for posting in self.postings if not posting.account.is_where)
-        must(where == whose, "what moves between places moves between owners")
+        for asset in {account.asset for account in accounts}:
+            legs = [posting for posting in self.postings if posting.account.asset == asset]
+            where = sum(posting.lamports for posting in legs if posting.account.is_where)
+            whose = sum(posting.lamports for posting in legs if not posting.account.is_where)
+            must(where == whose, "what moves between places moves between owners")
 
     @property
     def kind(self) -> str:
         """Return the word before the first colon of the key."""
         return self.key.partition(":")[0]
+
+    def of(self, asset: str) -> "Entry":
+        """Return the same entry in an asset."""
+        return Entry(
+            self.key,
+            tuple(Posting(each.account.of(asset), each.lamports) for each in self.postings),
+        )
 
 
 def deposit(signature: Signature, address: Address, lamports: Lamports, owner: Account) -> Entry:

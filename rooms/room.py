@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from math import isqrt
 
+from rooms.asset import SOL, Asset
 from rooms.decimal_text import text_from_whole
 from rooms.feed import Guards
 from rooms.liquidity import pool_max
@@ -137,6 +138,7 @@ class RoomRequest:
         held_ms: how long the price must stay at or past the target; 0: the first touch decides;
             None leaves it to what the feed needs.
         is_live: whether bets are taken while the room is watched.
+        asset: what is staked in it; the stake limits are counted in it.
     """
 
     creator: int
@@ -151,6 +153,7 @@ class RoomRequest:
     comparator: Comparator | None = None
     held_ms: int | None = None
     is_live: bool = False
+    asset: Asset = SOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +167,7 @@ class Room:
         held_ms: how long the price must stay at or past the target; 0: the first touch decides.
         is_live: bets are taken while it is watched, until it is touched or locks.
         pool_lamports_max: what may be staked in it together, on a thin feed.
+        asset: the name of what is staked in it; amounts of it have ``asset_decimals``.
     """
 
     id: int
@@ -190,6 +194,8 @@ class Room:
     held_ms: int = 0
     is_live: bool = False
     pool_lamports_max: Lamports | None = None
+    asset: str = SOL.name
+    asset_decimals: int = SOL.decimals
 
     def __post_init__(self) -> None:
         must(0 <= self.id < 2**ROOM_ID_BITS, "a room's id is a 62-bit number")
@@ -210,6 +216,11 @@ class Room:
             "a room has a move or a fixed value",
         )
         must(self.target is None or self.target > 0, "a target is positive")
+
+    @property
+    def money(self) -> Asset:
+        """Return what is staked in it."""
+        return Asset(self.asset, self.asset_decimals)
 
     @property
     def is_move(self) -> bool:
@@ -274,6 +285,8 @@ def room_from_request(
     comparator, move_bps, target = _aim(request, price_now, limits)
     held_ms = _held_ms(request, limits, is_thin=is_thin)
     pool_lamports_max = None
+    if is_thin and request.asset.is_token:
+        raise Refused("thin_asset", "A room on a feed with few sources is in SOL.")
     if is_thin:
         move = move_bps or _distance_bps(price_now, target)
         pool_lamports_max = _pool_lamports_max(request, limits, side_lamports, move)
@@ -306,6 +319,8 @@ def room_from_request(
         held_ms=held_ms,
         is_live=request.is_live,
         pool_lamports_max=pool_lamports_max,
+        asset=request.asset.name,
+        asset_decimals=request.asset.decimals,
     )
 
 

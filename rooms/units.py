@@ -8,7 +8,7 @@ Why       a float rounds silently and differently from place to place; an int ca
 from typing import NewType
 
 Lamports = NewType("Lamports", int)
-"""10^-9 SOL. All money is counted in these."""
+"""10^-9 SOL; beside another asset, its smallest unit. All money is counted in these."""
 
 Value = NewType("Value", int)
 """A feed's value times 10^scale of that feed. Two feeds' values are never compared."""

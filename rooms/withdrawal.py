@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from rooms.decimal_text import text_from_whole
+from rooms.asset import SOL, Asset
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
 
@@ -55,6 +55,25 @@ class WithdrawalLimits:
     large_pool_winnings_ms: int = 900_000
 
 
+_UNIT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenWithdrawals(WithdrawalLimits):
+    """The same limits for a token of six decimals that is worth a dollar, such as USDC."""
+
+    lamports_min: Lamports = Lamports(_UNIT)
+    free_lamports_day: Lamports = Lamports(100 * _UNIT)
+    large_lamports: Lamports = Lamports(4_000 * _UNIT)
+    person_lamports_hour_max: Lamports = Lamports(10_000 * _UNIT)
+    person_lamports_day_max: Lamports = Lamports(20_000 * _UNIT)
+    address_lamports_hour_max: Lamports = Lamports(10_000 * _UNIT)
+    address_lamports_day_max: Lamports = Lamports(20_000 * _UNIT)
+    all_lamports_hour_max: Lamports = Lamports(100_000 * _UNIT)
+    all_lamports_day_max: Lamports = Lamports(400_000 * _UNIT)
+    large_pool_lamports: Lamports = Lamports(10_000 * _UNIT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What was asked for and not refused lately, by the person and to the address."""
@@ -85,6 +104,7 @@ class Outlook:
         secured_since: when the PIN or the authenticator was last changed.
         fresh: winnings paid a moment ago: how much, and from when they may leave.
         now: the moment of judging.
+        asset: what all of it is counted in.
     """
 
     available: Lamports
@@ -93,6 +113,7 @@ class Outlook:
     secured_since: UnixMs = UnixMs(0)
     fresh: Sequence[tuple[Lamports, UnixMs]] = ()
     now: UnixMs
+    asset: Asset = SOL
 
 
 def due_at(lamports: Lamports, outlook: Outlook, limits: WithdrawalLimits) -> UnixMs:
@@ -101,11 +122,12 @@ def due_at(lamports: Lamports, outlook: Outlook, limits: WithdrawalLimits) -> Un
     Raises:
         Refused: with the code of the first rule that it breaks.
     """
+    text = outlook.asset.text
     if lamports < limits.lamports_min:
-        raise Refused("below_min", f"A withdrawal is at least {_sol(limits.lamports_min)}.")
+        raise Refused("below_min", f"A withdrawal is at least {text(limits.lamports_min)}.")
     if lamports > outlook.available:
-        raise Refused("too_little", f"You have {_sol(outlook.available)} to withdraw.")
-    _check(lamports, outlook.taken, limits)
+        raise Refused("too_little", f"You have {text(outlook.available)} to withdraw.")
+    _check(lamports, outlook, limits)
     return UnixMs(max(_careful(lamports, outlook, limits), _seasoned(lamports, outlook)))
 
 
@@ -114,7 +136,8 @@ def needs_code(lamports: Lamports, taken_day: Lamports, limits: WithdrawalLimits
     return taken_day + lamports > limits.pin_only_lamports_day
 
 
-def _check(lamports: Lamports, taken: Taken, limits: WithdrawalLimits) -> None:
+def _check(lamports: Lamports, outlook: Outlook, limits: WithdrawalLimits) -> None:
+    taken = outlook.taken
     for code, said, so_far, most in (
         ("hour_limit", "in one hour", taken.person_hour, limits.person_lamports_hour_max),
         ("day_limit", "in one day", taken.person_day, limits.person_lamports_day_max),
@@ -126,7 +149,7 @@ def _check(lamports: Lamports, taken: Taken, limits: WithdrawalLimits) -> None:
         ("place_limit", "here in one day", 0, limits.all_lamports_day_max),
     ):  # fmt: skip
         if so_far + lamports > most:
-            left = _sol(Lamports(max(0, most - so_far)))
+            left = outlook.asset.text(max(0, most - so_far))
             raise Refused(code, f"That is more than may leave {said}: {left} can just now.")
 
 
@@ -149,7 +172,3 @@ def _seasoned(lamports: Lamports, outlook: Outlook) -> UnixMs:
         if lamports <= old + freed:
             return free_at
     raise AssertionError("what is available is old, or fresh and free one day")
-
-
-def _sol(lamports: Lamports) -> str:
-    return f"{text_from_whole(lamports, 9)} SOL"

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rooms.asset import SOL
 from rooms.units import Address, Lamports
 from storage.connections import Connection
 from storage.sql import queries
@@ -20,12 +21,24 @@ AddressKind = Literal["user", "vault", "treasury", "fee_payer"]
 
 @dataclass(frozen=True, slots=True)
 class OwnAddress:
-    """An address of ours: a person's, a room's vault, or the operator's."""
+    """An address of ours: a person's, a room's vault, or the operator's.
+
+    Attributes:
+        asset: what lies there; a token lies at an account of its own.
+        of_wallet: of such an account, whose it is.
+    """
 
     address: Address
     kind: AddressKind
     user: int | None = None
     room: int | None = None
+    asset: str = SOL.name
+    of_wallet: Address | None = None
+
+    @property
+    def wallet(self) -> Address:
+        """Return the address whose key signs for it."""
+        return self.of_wallet or self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +85,12 @@ async def owners(
     """Say whose each address is; one that is not ours is left out."""
     rows = await connection.fetch(SQL["keys"], list(addresses))
     return {
-        row["address"]: OwnAddress(row["address"], row["kind"], row["user_id"], row["room_id"])
+        row["address"]: OwnAddress(
+            row["address"], row["kind"], row["user_id"], row["room_id"], row["asset"],
+            Address(row["wallet"]),
+        )
         for row in rows
-    }
+    }  # fmt: skip
 
 
 async def watched(connection: Connection, limit: int) -> list[Address]:
@@ -94,3 +110,37 @@ async def with_balances(
         OwnAddress(row["address"], row["kind"], row["user_id"]): Lamports(row["lamports"])
         for row in rows
     }
+
+
+async def wallets_without(connection: Connection, asset: str) -> list[OwnAddress]:
+    """Return addresses of ours that need an account for a token, and have none."""
+    return [
+        OwnAddress(row["address"], row["kind"], row["user_id"], row["room_id"])
+        for row in await connection.fetch(SQL["wallets_without"], asset)
+    ]
+
+
+async def insert_accounts(
+    connection: Connection, asset: str, accounts: Sequence[tuple[Address, OwnAddress]]
+) -> None:
+    """Write down where addresses of ours keep a token: the account of each, and whose it is."""
+    await connection.execute(
+        SQL["insert_accounts"],
+        [account for account, _ in accounts],
+        asset,
+        [wallet.address for _, wallet in accounts],
+        [wallet.kind for _, wallet in accounts],
+        [wallet.user for _, wallet in accounts],
+        [wallet.room for _, wallet in accounts],
+    )
+
+
+async def accounts_with_balances(connection: Connection, asset: str) -> dict[OwnAddress, Lamports]:
+    """Return every account of ours for a token with what the ledger says lies there."""
+    return {
+        OwnAddress(
+            row["address"], row["kind"], row["user_id"], asset=asset,
+            of_wallet=Address(row["wallet"]),
+        ): Lamports(row["lamports"])
+        for row in await connection.fetch(SQL["accounts_with_balances"], asset)
+    }  # fmt: skip

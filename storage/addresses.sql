@@ -18,7 +18,27 @@ RETURNING address;
 SELECT kind, address FROM addresses WHERE kind IN ('treasury', 'fee_payer');
 
 -- keys(addresses) -> who each address belongs to, for the signer's paths
-SELECT address, kind, user_id, room_id FROM addresses WHERE address = ANY($1::text[]);
+SELECT address, kind, user_id, room_id, asset, wallet FROM places WHERE address = ANY($1::text[]);
+
+-- wallets_without(asset) -> addresses of ours that need an account for a token and have none
+SELECT a.address, a.kind, a.user_id, a.room_id
+FROM addresses a
+LEFT JOIN rooms r ON r.id = a.room_id
+LEFT JOIN token_accounts t ON t.wallet = a.address AND t.asset = $1
+WHERE t.address IS NULL AND (a.kind IN ('user', 'treasury') OR (a.kind = 'vault' AND r.asset = $1))
+ORDER BY a.created_at LIMIT 500;
+
+-- insert_accounts(addresses, asset, wallets, kinds, user ids, room ids) -> nothing
+INSERT INTO token_accounts (address, asset, wallet, kind, user_id, room_id)
+SELECT t.address, $2, t.wallet, t.kind, t.user_id, t.room_id
+FROM unnest($1::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+    AS t (address, wallet, kind, user_id, room_id)
+ON CONFLICT (address) DO NOTHING;
+
+-- accounts_with_balances(asset) -> every account of ours for a token, and what the ledger says lies there
+SELECT a.address, a.kind, a.user_id, a.asset, a.wallet, coalesce(c.balance, 0) AS lamports
+FROM token_accounts a LEFT JOIN accounts c ON c.name = of_asset('chain:' || a.address, a.asset)
+WHERE a.asset = $1;
 
 -- watched(limit) -> addresses that people were given, or had a deposit at, most lately
 SELECT address

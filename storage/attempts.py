@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from asyncpg import PostgresError, Record
 
+from rooms.asset import SOL, Asset
 from rooms.room import Outcome, Side
 from rooms.transfer import TransferKind
 from rooms.units import Address, BlockHeight, Lamports, Signature, Slot, UnixMs
@@ -34,6 +35,8 @@ class PlannedTransfer:
         subject: the stake's or the withdrawal's id; None for payouts and shares.
         user: whose money it is; None for shares.
         alone: a batch with it was refused, so it is signed by itself.
+        asset: of a token the source is an account for it, and the destination too; but of a
+            withdrawal it is the wallet that the account belongs to.
     """
 
     id: int
@@ -46,6 +49,7 @@ class PlannedTransfer:
     lamports: Lamports
     alone: bool
     refused_count: int
+    asset: Asset = SOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +328,7 @@ def _planned(row: Record) -> PlannedTransfer:
         lamports=Lamports(row["lamports"]),
         alone=row["alone"],
         refused_count=row["refused_count"],
+        asset=Asset(row["asset"], row["decimals"]),
     )
 
 

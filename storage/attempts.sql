@@ -2,7 +2,7 @@
 
 -- due(limit) -> planned transfers, the nearest cut first
 SELECT t.id, t.key, t.kind, t.room_id, t.user_id, t.subject_id, t.from_address, t.to_address,
-       t.lamports, t.alone, t.refused_count, s.side, r.outcome, r.void_reason, e.evidence_hash,
+       t.lamports, t.alone, t.refused_count, t.asset, decimals_of(t.asset) AS decimals, s.side, r.outcome, r.void_reason, e.evidence_hash,
        e.outcome AS settled_outcome
 FROM transfers t
 LEFT JOIN stakes s ON t.kind = 'stake' AND s.id = t.subject_id
@@ -15,7 +15,7 @@ WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
   -- Nothing leaves to an outside address before what it may have come from is final.
   AND NOT (t.kind = 'withdrawal' AND EXISTS (
       SELECT FROM deposits d
-      WHERE d.owner = 'available:' || t.user_id AND d.final_at IS NULL AND d.undone_at IS NULL
+      WHERE d.owner = of_asset('available:' || t.user_id, t.asset) AND d.final_at IS NULL AND d.undone_at IS NULL
         AND d.seen_at <= t.planned_at))
   -- What was once planned otherwise than its rows say waits for a person.
   AND NOT EXISTS (SELECT FROM set_aside
@@ -26,15 +26,16 @@ LIMIT $1;
 -- overdue(limit) -> planned transfers that are signed no more: their last moment has passed, their
 -- room is decided, or they would take out what a fork took back
 SELECT id, kind, room_id, user_id, subject_id, from_address, to_address, lamports, alone,
-       refused_count
-FROM transfers
+       refused_count, asset, decimals_of(asset) AS decimals
+FROM transfers t
 WHERE state = 'PLANNED'
   AND (sign_by <= now_ms()
        OR (kind = 'stake' AND EXISTS (
            SELECT FROM rooms r WHERE r.id = room_id AND r.outcome IS NOT NULL))
        OR (kind = 'withdrawal' AND EXISTS (
            SELECT FROM deposits d
-           WHERE d.owner = 'available:' || user_id AND d.gone_at IS NOT NULL
+           WHERE d.owner = of_asset('available:' || t.user_id, t.asset)
+             AND d.gone_at IS NOT NULL
              AND d.final_at IS NULL AND d.undone_at IS NULL)))
 ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
 
@@ -90,7 +91,7 @@ SELECT id, signature, fee_payer FROM attempts WHERE id = $1 AND state = 'SIGNED'
 
 -- transfers_of(attempt) -> its transfers
 SELECT t.id, t.key, t.kind, t.room_id, t.user_id, t.subject_id, t.from_address, t.to_address,
-       t.lamports, t.alone, t.refused_count,
+       t.lamports, t.alone, t.refused_count, t.asset, decimals_of(t.asset) AS decimals,
        (t.sign_by IS NULL OR t.sign_by > now_ms())
        AND NOT (t.kind = 'stake' AND EXISTS (
            SELECT FROM rooms r WHERE r.id = t.room_id AND r.outcome IS NOT NULL)) AS may_sign

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rooms.asset import SOL
 from rooms.audit import Breach, Effect, Look, Place, Rule, breach_of
 from rooms.units import Address, Lamports, Signature, Slot
 from storage.connections import Connection
@@ -111,11 +112,11 @@ async def live_attempts(connection: Connection) -> list[Signature]:
     return [Signature(row["signature"]) for row in await connection.fetch(SQL["live_attempts"])]
 
 
-async def posted_after(connection: Connection, slot: Slot) -> list[Effect]:
-    """Return what is in the ledger of blocks after a slot, by address."""
+async def posted_after(connection: Connection, slot: Slot, asset: str = SOL.name) -> list[Effect]:
+    """Return what is in the ledger of blocks after a slot, by address, of one asset."""
     return [
         Effect(Address(row["address"]), Slot(row["slot"]), row["lamports"])
-        for row in await connection.fetch(SQL["posted_after"], slot)
+        for row in await connection.fetch(SQL["posted_after"], slot, asset)
     ]
 
 
@@ -129,11 +130,11 @@ async def posted_deposits(
     return {(Signature(row["signature"]), Address(row["address"])) for row in rows}
 
 
-async def owed(connection: Connection) -> Owed:
-    """Say what is owed to whom, at one moment."""
+async def owed(connection: Connection, asset: str = SOL.name) -> Owed:
+    """Say what is owed to whom in one asset, at one moment."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        people = await connection.fetch(SQL["claims"])
-        sums = await connection.fetchrow(SQL["owed"])
+        people = await connection.fetch(SQL["claims"], asset)
+        sums = await connection.fetchrow(SQL["owed"], asset)
     assert sums is not None, "an aggregate has a row"
     return Owed(
         people={row["user"]: Lamports(row["lamports"]) for row in people},

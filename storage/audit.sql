@@ -13,7 +13,7 @@ SELECT e.key AS subject,
        coalesce(sum(p.lamports) FILTER (WHERE p.account NOT LIKE 'chain:%'), 0)::bigint AS expected
 FROM entries e LEFT JOIN postings p ON p.entry_id = e.id
 WHERE e.id > $1 AND e.id <= $2
-GROUP BY e.id, e.key
+GROUP BY e.id, e.key, split_part(p.account, '@', 2)     -- each asset by itself
 HAVING count(p.entry_id) = 0
     OR coalesce(sum(p.lamports) FILTER (WHERE p.account LIKE 'chain:%'), 0)
        <> coalesce(sum(p.lamports) FILTER (WHERE p.account NOT LIKE 'chain:%'), 0)
@@ -87,8 +87,9 @@ SELECT t.key AS subject, t.lamports AS found,
                             WHEN 'shares' THEN d.house + shared.lamports
                             WHEN 'payout' THEN t.lamports END, 0) AS expected
 FROM transfers t
-LEFT JOIN addresses own ON own.user_id = t.user_id
-LEFT JOIN addresses vault ON vault.room_id = t.room_id
+LEFT JOIN rooms r ON r.id = t.room_id
+LEFT JOIN places own ON own.user_id = t.user_id AND own.asset = t.asset
+LEFT JOIN places vault ON vault.room_id = t.room_id AND vault.asset = t.asset
 LEFT JOIN stakes s ON t.kind IN ('stake', 'refund') AND s.id = t.subject_id
                   AND s.user_id = t.user_id AND s.room_id = t.room_id
 LEFT JOIN withdrawals w ON t.kind = 'withdrawal' AND w.id = t.subject_id AND w.user_id = t.user_id
@@ -99,7 +100,7 @@ LEFT JOIN LATERAL (
     FROM jsonb_array_elements(d.shares) part
 ) shared ON true
 WHERE t.id > $1 AND t.id <= $2
-  AND NOT coalesce(CASE t.kind
+  AND NOT coalesce(t.asset = coalesce(w.asset, r.asset) AND CASE t.kind
       WHEN 'stake' THEN t.lamports = s.lamports
                         AND t.from_address = own.address AND t.to_address = vault.address
       WHEN 'refund' THEN t.lamports = s.lamports
@@ -107,7 +108,8 @@ WHERE t.id > $1 AND t.id <= $2
       WHEN 'payout' THEN b.side = d.outcome
                          AND t.from_address = vault.address AND t.to_address = own.address
       WHEN 'shares' THEN t.lamports = d.house + shared.lamports AND t.from_address = vault.address
-                         AND t.to_address = (SELECT address FROM addresses WHERE kind = 'treasury')
+                         AND t.to_address = (SELECT address FROM places
+                                             WHERE kind = 'treasury' AND asset = t.asset)
       WHEN 'withdrawal' THEN t.lamports = w.lamports
                              AND t.from_address = own.address AND t.to_address = w.to_address
       ELSE true
@@ -130,11 +132,12 @@ LIMIT 20;
 SELECT name AS subject, balance AS found, 0::bigint AS expected
 FROM accounts WHERE balance < 0 LIMIT 20;
 
--- books_differ() -> the sums of the two books, when they differ
-SELECT 'books' AS subject,
+-- books_differ() -> the sums of the two books, of each asset, when they differ
+SELECT CASE asset WHEN 'SOL' THEN 'books' ELSE 'books of ' || asset END AS subject,
        coalesce(sum(balance) FILTER (WHERE name LIKE 'chain:%'), 0)::bigint AS found,
        coalesce(sum(balance) FILTER (WHERE name NOT LIKE 'chain:%'), 0)::bigint AS expected
 FROM accounts
+GROUP BY asset
 HAVING coalesce(sum(balance) FILTER (WHERE name LIKE 'chain:%'), 0)
        <> coalesce(sum(balance) FILTER (WHERE name NOT LIKE 'chain:%'), 0);
 
@@ -149,34 +152,50 @@ LIMIT 20;
 
 -- claims_differ() -> addresses where something else lies than may be claimed there
 SELECT a.address AS subject, coalesce(at_chain.balance, 0) AS found, c.lamports AS expected
-FROM addresses a
-LEFT JOIN accounts at_chain ON at_chain.name = 'chain:' || a.address
+FROM places a
+LEFT JOIN accounts at_chain ON at_chain.name = of_asset('chain:' || a.address, a.asset)
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(balance), 0)::bigint AS lamports FROM accounts
-    WHERE name IN ('floor:' || a.address, 'stray:' || a.address, 'available:' || a.user_id,
-                   'held:' || a.user_id, 'pool:' || a.room_id, 'due:' || a.room_id)
+    WHERE name IN (of_asset('floor:' || a.address, a.asset), of_asset('stray:' || a.address, a.asset),
+                   of_asset('available:' || a.user_id, a.asset),
+                   of_asset('held:' || a.user_id, a.asset), of_asset('pool:' || a.room_id, a.asset),
+                   of_asset('due:' || a.room_id, a.asset))
 ) c
 WHERE a.kind IN ('user', 'vault') AND coalesce(at_chain.balance, 0) <> c.lamports
+UNION ALL
+-- The rent under a token account that we opened is the operator's, in lamports.
+SELECT t.address, coalesce(at_chain.balance, 0), coalesce(floor.balance, 0)
+FROM token_accounts t
+LEFT JOIN accounts at_chain ON at_chain.name = 'chain:' || t.address
+LEFT JOIN accounts floor ON floor.name = 'floor:' || t.address
+WHERE coalesce(at_chain.balance, 0) <> coalesce(floor.balance, 0)
 LIMIT 20;
 
 -- operator_differs() -> treasury and fee payer, when they hold something else than is claimed there
-WITH ours AS (SELECT address FROM addresses WHERE kind IN ('treasury', 'fee_payer')),
+WITH ours AS (SELECT address, asset FROM places WHERE kind IN ('treasury', 'fee_payer')),
 sums AS (
-    SELECT coalesce((SELECT sum(balance) FROM accounts
-                     WHERE name IN (SELECT 'chain:' || address FROM ours)), 0)::bigint AS found,
+    SELECT k.asset,
            coalesce((SELECT sum(balance) FROM accounts
-                     WHERE name = 'house' OR name LIKE 'earned:%'
-                        OR name IN (SELECT prefix || address FROM ours,
-                                    (VALUES ('floor:'), ('stray:')) AS p (prefix))), 0)::bigint
+                     WHERE name IN (SELECT of_asset('chain:' || address, asset) FROM ours
+                                    WHERE asset = k.asset)), 0)::bigint AS found,
+           coalesce((SELECT sum(balance) FROM accounts
+                     WHERE asset = k.asset
+                       AND (name = of_asset('house', k.asset) OR name LIKE 'earned:%'
+                            OR name IN (SELECT of_asset(prefix || address, asset) FROM ours,
+                                        (VALUES ('floor:'), ('stray:')) AS p (prefix)))), 0)::bigint
            AS expected
+    FROM (SELECT 'SOL' AS asset UNION ALL SELECT name FROM tokens) k
 )
-SELECT 'treasury and fee payer' AS subject, found, expected FROM sums WHERE found <> expected;
+SELECT 'treasury and fee payer' || CASE asset WHEN 'SOL' THEN '' ELSE ' in ' || asset END AS subject,
+       found, expected
+FROM sums WHERE found <> expected;
 
 -- strange_accounts() -> accounts for addresses that are not ours
 SELECT c.name AS subject, c.balance AS found, 0::bigint AS expected
 FROM accounts c
 WHERE c.name LIKE 'chain:%' AND c.balance <> 0
-  AND NOT EXISTS (SELECT FROM addresses a WHERE 'chain:' || a.address = c.name)
+  AND NOT EXISTS (SELECT FROM places a WHERE of_asset('chain:' || a.address, a.asset) = c.name)
+  AND NOT EXISTS (SELECT FROM token_accounts t WHERE 'chain:' || t.address = c.name)
 LIMIT 20;
 
 -- two_attempts() -> transfers with more than one live attempt
@@ -213,35 +232,36 @@ SELECT report_breach($1, $2, $3);
 -- live_attempts() -> signatures whose fate is open
 SELECT signature FROM attempts WHERE state = 'SIGNED' ORDER BY id;
 
--- posted_after(slot) -> what signatures that are final after a slot did to each address
+-- posted_after(slot, asset) -> what signatures that are final after a slot did to each address
 SELECT address, slot, lamports FROM (
-    SELECT t.from_address AS address, a.slot, -t.lamports AS lamports
+    SELECT t.from_address AS address, a.slot, -t.lamports AS lamports, t.asset
     FROM attempts a
     JOIN attempt_transfers l ON l.attempt_id = a.id JOIN transfers t ON t.id = l.transfer_id
     WHERE a.slot > $1 AND a.state = 'LANDED'
     UNION ALL
-    SELECT t.to_address, a.slot, t.lamports
+    SELECT t.to_address, a.slot, t.lamports, t.asset
     FROM attempts a
     JOIN attempt_transfers l ON l.attempt_id = a.id JOIN transfers t ON t.id = l.transfer_id
     WHERE a.slot > $1 AND a.state = 'LANDED'
     UNION ALL
-    SELECT f.address, a.slot, f.lamports
+    SELECT f.address, a.slot, f.lamports, 'SOL'
     FROM attempts a JOIN attempt_floors f ON f.attempt_id = a.id
     WHERE a.slot > $1 AND a.state = 'LANDED'
     UNION ALL
-    SELECT a.fee_payer, a.slot, -f.lamports
+    SELECT a.fee_payer, a.slot, -f.lamports, 'SOL'
     FROM attempts a JOIN attempt_floors f ON f.attempt_id = a.id
     WHERE a.slot > $1 AND a.state = 'LANDED'
     UNION ALL
-    SELECT fee_payer, slot, -fee_lamports FROM attempts
+    SELECT fee_payer, slot, -fee_lamports, 'SOL' FROM attempts
     WHERE slot > $1 AND fee_lamports IS NOT NULL
     UNION ALL
     -- What a fork took back is in the ledger until it is undone, and on no chain.
     SELECT d.address, CASE WHEN d.gone_at IS NULL THEN d.slot ELSE 9223372036854775807 END,
-           d.lamports + d.other_lamports
+           d.lamports + d.other_lamports, d.asset
     FROM deposits d
     WHERE d.undone_at IS NULL AND (d.slot > $1 OR d.gone_at IS NOT NULL)
-) effects;
+) effects
+WHERE asset = $2;
 
 -- posted_deposits(signatures, addresses) -> those that are posted
 SELECT d.signature, d.address
@@ -249,27 +269,31 @@ FROM deposits d
 JOIN unnest($1::text[], $2::text[]) AS t (signature, address) USING (signature, address)
 WHERE d.undone_at IS NULL;
 
--- claims() -> what each person may claim, in the wallet, in rooms, and on the way back
+-- claims(asset) -> what each person may claim, in the wallet, in rooms, and on the way back
 SELECT user_id AS user, sum(lamports)::bigint AS lamports FROM (
-    SELECT split_part(name, ':', 2)::bigint AS user_id, balance AS lamports FROM accounts
-    WHERE name LIKE 'available:%' OR name LIKE 'held:%' OR name LIKE 'earned:%'
+    SELECT split_part(split_part(name, '@', 1), ':', 2)::bigint AS user_id, balance AS lamports
+    FROM accounts
+    WHERE asset = $1
+      AND (name LIKE 'available:%' OR name LIKE 'held:%' OR name LIKE 'earned:%')
     UNION ALL
     SELECT s.user_id, s.lamports FROM stakes s JOIN rooms r ON r.id = s.room_id
-    WHERE s.state = 'LANDED' AND r.state NOT IN ('SETTLED', 'PAID')
+    WHERE r.asset = $1 AND s.state = 'LANDED' AND r.state NOT IN ('SETTLED', 'PAID')
     UNION ALL
     SELECT user_id, lamports FROM transfers
-    WHERE kind IN ('payout', 'refund') AND state IN ('PLANNED', 'ATTEMPTED')
+    WHERE asset = $1 AND kind IN ('payout', 'refund') AND state IN ('PLANNED', 'ATTEMPTED')
 ) parts
 GROUP BY user_id HAVING sum(lamports) <> 0
 ORDER BY user_id;
 
--- owed() -> everything that is claimed; of it the operator's own, strangers', shares on their way,
+-- owed(asset) -> everything that is claimed; of it the operator's own, strangers', shares on their way,
 -- and what is posted of deposits that are not final
 SELECT coalesce(sum(balance) FILTER (WHERE name NOT LIKE 'chain:%'), 0)::bigint AS claimed,
-       coalesce(sum(balance) FILTER (WHERE name = 'house' OR name LIKE 'floor:%'), 0)::bigint AS own,
+       coalesce(sum(balance) FILTER (WHERE name = of_asset('house', $1) OR name LIKE 'floor:%'), 0)::bigint AS own,
        coalesce(sum(balance) FILTER (WHERE name LIKE 'stray:%'), 0)::bigint AS stray,
        coalesce((SELECT sum(lamports) FROM transfers
-                 WHERE kind = 'shares' AND state IN ('PLANNED', 'ATTEMPTED')), 0)::bigint AS shares,
+                 WHERE asset = $1 AND kind = 'shares'
+                   AND state IN ('PLANNED', 'ATTEMPTED')), 0)::bigint AS shares,
        coalesce((SELECT sum(lamports + other_lamports) FROM deposits
-                 WHERE final_at IS NULL AND undone_at IS NULL), 0)::bigint AS arriving
-FROM accounts;
+                 WHERE asset = $1 AND final_at IS NULL AND undone_at IS NULL), 0)::bigint AS arriving
+FROM accounts
+WHERE asset = $1;

@@ -37,7 +37,7 @@ GROUP BY c.cut_at;
 
 -- moment(users) -> the database's clock, and who is frozen: a fork took back what they have staked
 SELECT now_ms() AS now,
-       ARRAY(SELECT a.user_id FROM deposits d JOIN addresses a ON a.address = d.address
+       ARRAY(SELECT a.user_id FROM deposits d JOIN places a ON a.address = d.address
              WHERE d.gone_at IS NOT NULL AND d.final_at IS NULL AND d.undone_at IS NULL
                AND a.user_id = ANY ($1::bigint[])) AS frozen;
 

@@ -30,7 +30,7 @@ SELECT coalesce((SELECT sum(c.balance) FROM addresses a
                  JOIN accounts c ON c.name = 'chain:' || a.address
                  WHERE a.kind IN ('treasury', 'fee_payer')), 0)::bigint AS lamports,
        coalesce((SELECT sum(balance) FROM accounts
-                 WHERE name = 'house' OR name LIKE 'earned:%'
+                 WHERE name = 'house' OR (name LIKE 'earned:%' AND asset = 'SOL')
                     OR name IN (SELECT 'floor:' || address FROM addresses
                                 WHERE kind IN ('treasury', 'fee_payer'))), 0)::bigint AS claimed;
 

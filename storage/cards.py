@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from rooms.asset import SOL, Asset
 from rooms.feed import Guards
 from rooms.room import Comparator, Outcome, Room, Side, State, VoidReason
 from rooms.units import Address, Bps, Lamports, Signature, Slot, UnixMs, Value
@@ -84,6 +85,7 @@ class Wallet:
     in_rooms: Lamports
     coming: Lamports
     earned: Lamports
+    asset: Asset = SOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,7 @@ class BetLine:
     staked: Lamports
     paid: Lamports | None
     signature: Signature | None
+    asset: Asset = SOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +122,7 @@ class HistoryLine:
     lamports: int
     balance: Lamports
     signature: Signature | None
+    asset: Asset = SOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +133,7 @@ class WaitingLine:
     lamports: Lamports
     to_address: str
     due_at: UnixMs | None
+    asset: Asset = SOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +158,25 @@ async def open_rooms(
     return await _rooms(connection, user, [row["id"] for row in rows])
 
 
-async def wallet(connection: Connection, user: int) -> Wallet:
-    """Read what a person has."""
-    row = await connection.fetchrow(SQL["wallet"], user)
+async def wallet(connection: Connection, user: int, asset: Asset = SOL) -> Wallet:
+    """Read what a person has of an asset."""
+    row = await connection.fetchrow(SQL["wallet"], user, asset.name)
     assert row is not None, "the statement has no condition"
-    return Wallet(**row)
+    return Wallet(**row, asset=asset)
 
 
 async def waiting(connection: Connection, user: int) -> list[WaitingLine]:
     """Read a person's withdrawals that have not left yet."""
-    return [WaitingLine(**row) for row in await connection.fetch(SQL["waiting"], user)]
+    return [
+        WaitingLine(
+            id=row["id"],
+            lamports=row["lamports"],
+            to_address=row["to_address"],
+            due_at=row["due_at"],
+            asset=Asset(row["asset"], row["decimals"]),
+        )
+        for row in await connection.fetch(SQL["waiting"], user)
+    ]
 
 
 async def bets(
@@ -175,9 +189,19 @@ async def bets(
 async def history(
     connection: Connection, user: int, *, offset: int, limit: int
 ) -> list[HistoryLine]:
-    """Read what changed a person's available lamports, the newest first."""
+    """Read what changed what a person has available, in any asset, the newest first."""
     rows = await connection.fetch(SQL["history"], user, offset, limit)
-    return [HistoryLine(**row) for row in rows]
+    return [
+        HistoryLine(
+            at=row["at"],
+            key=row["key"],
+            lamports=row["lamports"],
+            balance=row["balance"],
+            signature=row["signature"],
+            asset=Asset(row["asset"], row["decimals"]),
+        )
+        for row in rows
+    ]
 
 
 async def invited(connection: Connection, user: int) -> Invited:
@@ -218,6 +242,8 @@ async def _rooms(connection: Connection, user: int, ids: Sequence[int]) -> list[
                 held_ms=row["held_ms"],
                 is_live=row["is_live"],
                 pool_lamports_max=row["pool_lamports_max"],
+                asset=row["asset"],
+                asset_decimals=row["asset_decimals"],
             ),
             unit=row["unit"],
             meaning=row["meaning"],
@@ -242,9 +268,12 @@ async def _rooms(connection: Connection, user: int, ids: Sequence[int]) -> list[
 
 
 def _bet(row: asyncpg.Record) -> BetLine:
+    facts = dict(row)
+    asset = Asset(facts.pop("asset"), facts.pop("asset_decimals"))
     return BetLine(
         **{
-            **row,
+            **facts,
+            "asset": asset,
             "comparator": Comparator(row["comparator"]),
             "state": State(row["state"]),
             "outcome": Outcome(row["outcome"]) if row["outcome"] else None,

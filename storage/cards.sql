@@ -9,7 +9,7 @@ OFFSET $1 LIMIT $2;
 SELECT r.id, r.creator, r.feed, r.scale, r.comparator, r.move_bps, r.target, r.opened_at, r.lock_at,
        r.cut_at, r.watch_at, r.deadline_at, r.target_wait_ms, r.gap_ms_max, r.protocol_fee_bps,
        r.host_fee_bps, r.stake_lamports_min, r.stake_lamports_max, r.seats, r.volatility_bps,
-       r.guards, r.held_ms, r.is_live, r.pool_lamports_max, r.state, coalesce(e.outcome, r.outcome) AS outcome,
+       r.guards, r.held_ms, r.is_live, r.pool_lamports_max, r.asset, r.asset_decimals, r.state, coalesce(e.outcome, r.outcome) AS outcome,
        coalesce(e.void_reason, r.void_reason) AS void_reason, r.sealed_at, r.sealed_slot,
        f.unit, coalesce(f.expression, f.name) AS name,
        CASE WHEN f.expression IS NULL THEN coalesce(f.name || ' is ' || nullif(f.meaning, ''), '')
@@ -22,7 +22,7 @@ SELECT r.id, r.creator, r.feed, r.scale, r.comparator, r.move_bps, r.target, r.o
 FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (id, nth)
 JOIN rooms r ON r.id = asked.id
 JOIN feeds f ON f.name = r.feed
-LEFT JOIN addresses a ON a.room_id = r.id
+LEFT JOIN places a ON a.room_id = r.id AND a.asset = r.asset
 LEFT JOIN settlements e ON e.room_id = r.id
 LEFT JOIN crossings c ON c.room_id = r.id
 CROSS JOIN LATERAL (
@@ -39,20 +39,22 @@ CROSS JOIN LATERAL (
 ) p
 ORDER BY asked.nth;
 
--- wallet(person) -> address and balances
+-- wallet(person, asset) -> address and balances
 SELECT (SELECT address FROM addresses WHERE user_id = $1) AS address,
-       coalesce((SELECT balance FROM accounts WHERE name = 'available:' || $1::bigint), 0) AS available,
-       coalesce((SELECT balance FROM accounts WHERE name = 'held:' || $1::bigint), 0) AS held,
-       coalesce((SELECT balance FROM accounts WHERE name = 'earned:' || $1::bigint), 0) AS earned,
+       coalesce((SELECT balance FROM accounts WHERE name = of_asset('available:' || $1::bigint, $2)), 0) AS available,
+       coalesce((SELECT balance FROM accounts
+                 WHERE name = of_asset('held:' || $1::bigint, $2)), 0) AS held,
+       coalesce((SELECT balance FROM accounts
+                 WHERE name = of_asset('earned:' || $1::bigint, $2)), 0) AS earned,
        coalesce((SELECT sum(s.lamports) FROM stakes s JOIN rooms r ON r.id = s.room_id
-                 WHERE s.user_id = $1 AND s.state = 'LANDED'
+                 WHERE s.user_id = $1 AND s.state = 'LANDED' AND r.asset = $2
                    AND r.state IN ('OPEN', 'LOCKED', 'DECIDED')), 0)::bigint AS in_rooms,
        coalesce((SELECT sum(lamports) FROM transfers
-                 WHERE user_id = $1 AND kind IN ('payout', 'refund')
+                 WHERE user_id = $1 AND kind IN ('payout', 'refund') AND asset = $2
                    AND state IN ('PLANNED', 'ATTEMPTED')), 0)::bigint AS coming;
 
 -- waiting(person) -> withdrawals that have not left yet
-SELECT id, lamports, to_address, due_at
+SELECT id, lamports, to_address, due_at, asset, decimals_of(asset) AS decimals
 FROM withdrawals
 WHERE user_id = $1 AND state IN ('ASKED', 'WAITING') AND cancel_asked_at IS NULL
 ORDER BY id;
@@ -60,7 +62,7 @@ ORDER BY id;
 -- bets(person, only won, offset, limit) -> bets with what came back, newest first
 SELECT r.id AS room, coalesce(f.expression, r.feed) AS feed, f.unit, r.scale, r.comparator, r.move_bps, r.target, r.state,
        coalesce(e.outcome, r.outcome) AS outcome, r.deadline_at, b.side,
-       s.staked, p.paid, p.signature
+       s.staked, p.paid, p.signature, r.asset, r.asset_decimals
 FROM bets b
 JOIN rooms r ON r.id = b.room_id
 JOIN feeds f ON f.name = r.feed
@@ -85,7 +87,7 @@ ORDER BY b.id DESC
 OFFSET $3 LIMIT $4;
 
 -- history(person, offset, limit) -> changes of what is available, newest first
-SELECT e.at, e.key, p.lamports, p.balance,
+SELECT e.at, e.key, p.lamports, p.balance, c.asset, decimals_of(c.asset) AS decimals,
        (SELECT a.signature
         FROM transfers t
         JOIN attempt_transfers m ON m.transfer_id = t.id
@@ -95,8 +97,10 @@ SELECT e.at, e.key, p.lamports, p.balance,
         LIMIT 1) AS signature
 FROM postings p
 JOIN entries e ON e.id = p.entry_id
-WHERE p.account = 'available:' || $1::bigint
-ORDER BY p.version DESC
+JOIN accounts c ON c.name = p.account
+WHERE p.account IN (SELECT 'available:' || $1::bigint
+                    UNION ALL SELECT of_asset('available:' || $1::bigint, name) FROM tokens)
+ORDER BY p.entry_id DESC
 OFFSET $2 LIMIT $3;
 
 -- invited(person) -> people brought, shares earned

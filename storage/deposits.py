@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rooms.asset import Asset
 from rooms.units import Address, Lamports, Signature, Slot
 from storage.connections import Connection
 from storage.sql import queries
@@ -62,6 +63,7 @@ class NotFinal:
     lamports: Lamports
     user: int | None
     gone: bool
+    asset: Asset
 
 
 async def post(
@@ -98,6 +100,7 @@ async def not_final(connection: Connection) -> list[NotFinal]:
             lamports=Lamports(row["lamports"]),
             user=row["user_id"],
             gone=row["gone"],
+            asset=Asset(row["asset"], row["decimals"]),
         )
         for row in await connection.fetch(SQL["not_final"])
     ]

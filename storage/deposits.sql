@@ -7,8 +7,9 @@ SELECT post_deposit($1, $2, $3, $4, $5, $6, $7);
 SELECT undo_deposit($1, $2);
 
 -- not_final() -> posted deposits that a fork can still take back, with the person's id
-SELECT d.signature, d.address, d.slot, d.lamports, d.gone_at IS NOT NULL AS gone, a.user_id
-FROM deposits d JOIN addresses a ON a.address = d.address
+SELECT d.signature, d.address, d.slot, d.lamports, d.gone_at IS NOT NULL AS gone, a.user_id,
+       d.asset, decimals_of(d.asset) AS decimals
+FROM deposits d JOIN places a ON a.address = d.address
 WHERE d.final_at IS NULL AND d.undone_at IS NULL;
 
 -- cursors() -> how far each address was read

@@ -4,8 +4,8 @@
 SELECT r.id, v.address AS vault, t.address AS treasury, r.base_evidence, r.sealed_slot, r.sealed_yes,
        r.sealed_no, c.since_at, c.until_at, c.missing_ms, c.longest_gap_ms
 FROM rooms r
-LEFT JOIN addresses v ON v.room_id = r.id
-LEFT JOIN addresses t ON t.kind = 'treasury'
+LEFT JOIN places v ON v.room_id = r.id AND v.asset = r.asset
+LEFT JOIN places t ON t.kind = 'treasury' AND t.asset = r.asset
 LEFT JOIN coverage c ON c.room_id = r.id
 WHERE r.id = ANY ($1::bigint[]);
 

@@ -6,6 +6,7 @@ Promises  the same key asks once; whoever does it is woken with the same commit.
 Why       the bot holds no keys and decides nothing: asking is all it can do.
 """
 
+from rooms.asset import SOL, Asset
 from rooms.room import RoomRequest, Side
 from rooms.units import Lamports
 from storage import address_book, feeds
@@ -36,17 +37,25 @@ async def ask_room(connection: Connection, key: str, request: RoomRequest) -> bo
         "comparator": None if request.comparator is None else int(request.comparator),
         "held_ms": request.held_ms,
         "is_live": request.is_live,
+        **({"asset": request.asset.name} if request.asset.is_token else {}),
     }
     await feeds.draft(connection, request.feed)
     return await _ask(connection, "room", "openings", key, request.creator, request.feed, wanted)
 
 
 async def ask_withdrawal(
-    connection: Connection, key: str, *, user: int, to_address: str, lamports: Lamports
+    connection: Connection,
+    key: str,
+    *,
+    user: int,
+    to_address: str,
+    lamports: Lamports,
+    asset: Asset = SOL,
 ) -> bool:
-    """Ask for lamports to leave to an address outside, which is in the person's book from now."""
+    """Ask for an amount to leave to an address outside, which is in the person's book from now."""
     await address_book.remember(connection, user, to_address)
-    return await _ask(connection, "withdrawal", "withdrawals", key, user, to_address, lamports)
+    facts = user, to_address, lamports, asset.name
+    return await _ask(connection, "withdrawal", "withdrawals", key, *facts)
 
 
 async def cancel_withdrawal(connection: Connection, withdrawal: int, *, user: int) -> bool:

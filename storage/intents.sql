@@ -10,9 +10,9 @@ VALUES ($1, $2, $3, $4)
 ON CONFLICT (key) DO NOTHING
 RETURNING id;
 
--- withdrawal(key, person, address, lamports) -> id, or nothing when it was asked before
-INSERT INTO withdrawals (key, user_id, to_address, lamports)
-VALUES ($1, $2, $3, $4)
+-- withdrawal(key, person, address, lamports, asset) -> id, or nothing when it was asked before
+INSERT INTO withdrawals (key, user_id, to_address, lamports, asset)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (key) DO NOTHING
 RETURNING id;
 

@@ -25,7 +25,7 @@ SELECT q.id AS request_id, r.id AS room_id, r.creator, r.comparator, r.move_bps,
        s.last, v.address IS NOT NULL AND coalesce(s.warm, false) AS ready, now_ms() AS now
 FROM room_requests q
 JOIN rooms r ON r.id = q.room_id AND r.state = 'DRAFT'
-LEFT JOIN addresses v ON v.room_id = r.id
+LEFT JOIN places v ON v.room_id = r.id AND v.asset = r.asset
 LEFT JOIN LATERAL (
     SELECT newest.last,
            newest.last IS NOT NULL

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rooms.asset import Asset
 from rooms.units import Lamports, UnixMs
 from rooms.withdrawal import Outlook, Taken
 from storage.connections import Connection
@@ -38,20 +39,21 @@ class Parties:
 
 
 async def read(
-    connection: Connection, asked: Sequence[tuple[int, str]], *, with_asked: bool = False
+    connection: Connection, asked: Sequence[tuple[int, str, Asset]], *, with_asked: bool = False
 ) -> list[Parties]:
     """Read what is known of each person and address, in their order.
 
     Args:
         connection: whose transaction judges.
-        asked: person and address.
+        asked: person, address, and what is to be taken out.
         with_asked: count what waits to be judged as well, as it may be allowed.
     """
     rows = await connection.fetch(
         SQL["outlooks"],
-        [person for person, _ in asked],
-        [address for _, address in asked],
+        [person for person, _, _ in asked],
+        [address for _, address, _ in asked],
         _HOPED if with_asked else _ALLOWED,
+        [asset.name for _, _, asset in asked],
     )
     return [
         Parties(
@@ -67,11 +69,12 @@ async def read(
                 secured_since=row["secured_since"],
                 fresh=[(Lamports(won), UnixMs(free_at)) for won, free_at in row["fresh"]],
                 now=row["now"],
+                asset=asset,
             ),
             is_known=row["address_since"] is not None,
             is_ours=row["is_ours"],
             has_address=row["has_address"],
             is_locked=row["is_locked"],
         )
-        for row in rows
+        for row, (_, _, asset) in zip(rows, asked, strict=True)
     ]

@@ -103,10 +103,10 @@ async def planned(
 
 
 async def restore_room(
-    connection: Connection, signature: Signature, room: int, vault: Address
+    connection: Connection, signature: Signature, room: int, vault: Address, asset: str
 ) -> None:
     """Make a room of which only its vault is known: every stake in it goes back."""
-    await _rebuild(connection, "room", signature, room, vault)
+    await _rebuild(connection, "room", signature, room, vault, asset)
 
 
 async def restore_stake(

@@ -32,8 +32,8 @@ WHERE from_address = $1 AND to_address = $2 AND lamports = $3 AND kind = ANY ($4
   AND state IN ('PLANNED', 'ATTEMPTED') AND id <> ALL ($5::bigint[])
 ORDER BY state DESC, id LIMIT 1;
 
--- room(signature, room, vault) -> nothing
-SELECT restore_room($1, $2, $3);
+-- room(signature, room, vault, asset) -> nothing
+SELECT restore_room($1, $2, $3, $4);
 
 -- stake(signature, stake, from, vault, side, lamports) -> nothing
 SELECT restore_stake($1, $2, $3, $4, $5, $6);

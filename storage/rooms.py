@@ -69,10 +69,10 @@ async def vaults(connection: Connection, ids: Iterable[int]) -> dict[int, Addres
     return {row["room_id"]: Address(row["address"]) for row in rows}
 
 
-async def user_addresses(connection: Connection, users: Iterable[int]) -> dict[int, Address]:
-    """Return the address of each person who has one."""
-    rows = await connection.fetch(SQL["user_addresses"], list(users))
-    return {row["user_id"]: Address(row["address"]) for row in rows}
+async def user_places(connection: Connection, users: Iterable[int]) -> set[tuple[int, str]]:
+    """Return each person with each asset that they have a place for."""
+    rows = await connection.fetch(SQL["user_places"], list(users))
+    return {(row["user_id"], row["asset"]) for row in rows}
 
 
 async def mark_paid(connection: Connection, ids: Iterable[int]) -> list[int]:

@@ -2,10 +2,11 @@
 INSERT INTO rooms (
     id, creator, feed, scale, comparator, move_bps, target, opened_at, lock_at, cut_at, watch_at,
     deadline_at, target_wait_ms, gap_ms_max, protocol_fee_bps, host_fee_bps, stake_lamports_min,
-    stake_lamports_max, seats, volatility_bps, guards, held_ms, is_live, pool_lamports_max
+    stake_lamports_max, seats, volatility_bps, guards, held_ms, is_live, pool_lamports_max, asset,
+    asset_decimals
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-    $22, $23, $24
+    $22, $23, $24, $25, $26
 );
 
 -- open(ids) -> rooms, their times counted from now, judged as their feed is judged now
@@ -28,10 +29,12 @@ SELECT * FROM rooms WHERE id = ANY ($1::bigint[]) ORDER BY id;
 SELECT * FROM rooms WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- vaults(ids) -> room_id and address
-SELECT room_id, address FROM addresses WHERE room_id = ANY ($1::bigint[]);
+SELECT v.room_id, v.address
+FROM rooms r JOIN places v ON v.room_id = r.id AND v.asset = r.asset
+WHERE r.id = ANY ($1::bigint[]);
 
--- user_addresses(users) -> user_id and address
-SELECT user_id, address FROM addresses WHERE user_id = ANY ($1::bigint[]);
+-- user_places(users) -> user_id and asset of each place that a person has
+SELECT user_id, asset FROM places WHERE user_id = ANY ($1::bigint[]);
 
 -- mark_paid(ids) -> id and paid_at of those of which nothing can move any more
 WITH locked AS (

@@ -38,6 +38,51 @@ CREATE UNIQUE INDEX addresses_one_operator ON addresses (kind) WHERE kind IN ('t
 CREATE TRIGGER addresses_append_only BEFORE UPDATE OR DELETE ON addresses
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+CREATE TABLE tokens (                           -- what may be staked beside SOL; written by custody
+    name text PRIMARY KEY CHECK (name ~ '^[A-Z0-9]{2,10}$' AND name <> 'SOL'),
+    mint text NOT NULL UNIQUE,
+    decimals smallint NOT NULL CHECK (decimals BETWEEN 0 AND 12),
+    program text NOT NULL,
+    made_at bigint NOT NULL DEFAULT now_ms()
+);
+CREATE TRIGGER tokens_append_only BEFORE UPDATE OR DELETE ON tokens
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE TABLE token_accounts (                   -- where an address of ours keeps a token
+    address text PRIMARY KEY,
+    asset text NOT NULL REFERENCES tokens (name),
+    wallet text NOT NULL REFERENCES addresses (address),    -- whose key signs for it
+    kind text NOT NULL CHECK (kind IN ('user', 'vault', 'treasury')),
+    user_id bigint REFERENCES users (id),
+    room_id bigint,
+    made_at bigint NOT NULL DEFAULT now_ms(),
+    UNIQUE (wallet, asset),
+    UNIQUE (user_id, asset),
+    UNIQUE (room_id, asset),
+    CHECK ((kind = 'user') = (user_id IS NOT NULL)),
+    CHECK ((kind = 'vault') = (room_id IS NOT NULL))
+);
+CREATE TRIGGER token_accounts_append_only BEFORE UPDATE OR DELETE ON token_accounts
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+CREATE VIEW places AS                           -- where an asset lies: wallets, and token accounts
+    SELECT address, kind, user_id, room_id, 'SOL'::text AS asset, address AS wallet FROM addresses
+    UNION ALL
+    SELECT address, kind, user_id, room_id, asset, wallet FROM token_accounts;
+
+-- of_asset(account, asset) -> the account's name; one that counts lamports has none beside it
+CREATE FUNCTION of_asset(account text, asset text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$ SELECT CASE asset WHEN 'SOL' THEN account ELSE account || '@' || asset END $$;
+
+-- decimals_of(asset) -> how many decimals its amounts have
+CREATE FUNCTION decimals_of(asset text) RETURNS smallint
+    LANGUAGE sql STABLE
+    AS $$
+        SELECT CASE asset WHEN 'SOL' THEN 9
+                    ELSE (SELECT t.decimals FROM tokens t WHERE t.name = asset) END::smallint;
+    $$;
+
 -- Feeds -------------------------------------------------------------------------------------------
 
 CREATE TABLE feeds (
@@ -145,6 +190,8 @@ CREATE TABLE rooms (
     pool_lamports_max bigint CHECK (pool_lamports_max > 0),    -- on a thin feed
     base_evidence jsonb,                        -- the index price that fixed a move's target
     noted_at bigint,                            -- when the decision was written; our clock
+    asset text NOT NULL DEFAULT 'SOL',          -- what is staked in it, in its smallest unit
+    asset_decimals smallint NOT NULL DEFAULT 9,
     CHECK (move_bps IS NOT NULL OR target IS NOT NULL),
     CHECK (
         CASE WHEN is_live THEN watch_at < deadline_at AND lock_at < deadline_at
@@ -278,7 +325,8 @@ CREATE TABLE withdrawals (
         CHECK (state IN ('ASKED', 'REFUSED', 'WAITING', 'LEAVING', 'PAID', 'RELEASED')),
     refusal jsonb,
     left_at bigint,                             -- when it was handed to custody
-    cancel_asked_at bigint                      -- its owner wants it back
+    cancel_asked_at bigint,                     -- its owner wants it back
+    asset text NOT NULL DEFAULT 'SOL'
 );
 CREATE INDEX withdrawals_due ON withdrawals (id) WHERE state IN ('ASKED', 'WAITING');
 CREATE INDEX withdrawals_by_user ON withdrawals (user_id);
@@ -328,11 +376,12 @@ CREATE FUNCTION withdrawals_within_limits() RETURNS trigger
                      ('address_lamports_day_max', 'WAITING', 86400000),
                      ('all_lamports_hour_max', 'LEAVING', 3600000),
                      ('all_lamports_day_max', 'LEAVING', 86400000)) AS s (name, state, span_ms)
-        LEFT JOIN withdrawal_limits l ON l.name = s.name
+        LEFT JOIN withdrawal_limits l
+            ON l.name = CASE NEW.asset WHEN 'SOL' THEN s.name ELSE NEW.asset || ':' || s.name END
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(w.lamports), 0) AS lamports
             FROM withdrawals w
-            WHERE w.id <> NEW.id
+            WHERE w.id <> NEW.id AND w.asset = NEW.asset
               AND w.state IN ('WAITING', 'LEAVING', 'PAID')
               AND CASE split_part(s.name, '_', 1)
                       WHEN 'person' THEN w.user_id = NEW.user_id
@@ -362,7 +411,9 @@ CREATE TABLE accounts (
     name text PRIMARY KEY,
     is_where boolean GENERATED ALWAYS AS (name LIKE 'chain:%') STORED,
     balance bigint NOT NULL DEFAULT 0 CHECK (balance >= 0),
-    version bigint NOT NULL DEFAULT 0
+    version bigint NOT NULL DEFAULT 0,
+    asset text GENERATED ALWAYS AS (            -- of a token: its name stands behind the account's
+        CASE WHEN strpos(name, '@') = 0 THEN 'SOL' ELSE split_part(name, '@', 2) END) STORED
 );
 
 CREATE TABLE entries (
@@ -392,10 +443,11 @@ CREATE FUNCTION entry_balances() RETURNS trigger
     AS $$
     DECLARE difference bigint;
     BEGIN
-        SELECT coalesce(sum(CASE WHEN a.is_where THEN p.lamports ELSE -p.lamports END), 0)
-        INTO difference
-        FROM postings p JOIN accounts a ON a.name = p.account
-        WHERE p.entry_id = NEW.id;
+        SELECT coalesce(max(abs(of_one.difference)), 0) INTO difference
+        FROM (SELECT sum(CASE WHEN a.is_where THEN p.lamports ELSE -p.lamports END) AS difference
+              FROM postings p JOIN accounts a ON a.name = p.account
+              WHERE p.entry_id = NEW.id
+              GROUP BY a.asset) of_one;
         IF difference <> 0 OR NOT EXISTS (SELECT FROM postings WHERE entry_id = NEW.id) THEN
             RAISE EXCEPTION 'entry % does not balance: where - whose = %', NEW.key, difference
                 USING ERRCODE = 'check_violation';
@@ -489,7 +541,8 @@ CREATE TABLE transfers (                        -- lamports that must move on ch
     ended_at bigint,
     not_before bigint NOT NULL DEFAULT 0,       -- after a refusal it is signed anew only from here
     refused_count integer NOT NULL DEFAULT 0,   -- attempts of it that the chain or a simulation refused
-    alone boolean NOT NULL DEFAULT false        -- its batch was refused: it is signed by itself
+    alone boolean NOT NULL DEFAULT false,       -- its batch was refused: it is signed by itself
+    asset text NOT NULL DEFAULT 'SOL'           -- of a token: from, and to but of a withdrawal, are accounts for it
 );
 CREATE INDEX transfers_planned ON transfers (due_at) WHERE state = 'PLANNED';
 CREATE INDEX transfers_by_user ON transfers (user_id, room_id);
@@ -533,7 +586,7 @@ CREATE TABLE attempt_floors (                   -- rent minimums that the attemp
 
 CREATE TABLE deposits (                         -- lamports that came in from outside
     signature text NOT NULL,
-    address text NOT NULL REFERENCES addresses (address),
+    address text NOT NULL,                      -- a place of ours
     lamports bigint NOT NULL,
     slot bigint NOT NULL,
     owner text NOT NULL,                        -- the account it was posted to
@@ -543,6 +596,7 @@ CREATE TABLE deposits (                         -- lamports that came in from ou
     final_at bigint,                            -- until then a fork can take it back
     gone_at bigint,                             -- the finalized chain has not got it
     undone_at bigint,
+    asset text NOT NULL DEFAULT 'SOL',
     PRIMARY KEY (signature, address),
     CHECK (lamports >= 0 AND other_lamports >= 0 AND lamports + other_lamports > 0)
 );
@@ -701,7 +755,7 @@ CREATE FUNCTION post_receipts(ended bigint[]) RETURNS SETOF text
                 ('house', -f.lamports), ('floor:' || f.address, f.lamports)
             ) AS leg (account, lamports)
             UNION ALL
-            SELECT 3, m.id, m.key, leg.account, leg.lamports
+            SELECT 3, m.id, m.key, of_asset(leg.account, m.asset), leg.lamports
             FROM moved m
             LEFT JOIN rooms r ON r.id = m.room_id
             LEFT JOIN settlements d ON m.kind = 'shares' AND d.room_id = m.room_id
@@ -759,8 +813,8 @@ CREATE FUNCTION post_releases(released bigint[]) RETURNS SETOF text
             jsonb_build_array('release:' || t.key, leg.account, leg.lamports) ORDER BY t.id))
         FROM transfers t
         CROSS JOIN LATERAL (VALUES
-            ('held:' || t.user_id, -t.lamports),
-            ('available:' || t.user_id, t.lamports)) AS leg (account, lamports)
+            (of_asset('held:' || t.user_id, t.asset), -t.lamports),
+            (of_asset('available:' || t.user_id, t.asset), t.lamports)) AS leg (account, lamports)
         WHERE t.id = ANY (released)
         HAVING count(*) > 0;
     END $$;
@@ -774,9 +828,10 @@ CREATE FUNCTION deposit_legs(d deposits, prefix text, sign integer) RETURNS json
         FROM (VALUES ('deposit:' || d.signature || ':' || d.address
                       || CASE WHEN d.times > 1 THEN ':' || d.times ELSE '' END)) AS n (key)
         CROSS JOIN LATERAL (VALUES
-            ('', 'chain:' || d.address, d.lamports), ('', d.owner, d.lamports),
-            (':other', 'chain:' || d.address, d.other_lamports),
-            (':other', 'stray:' || d.address, d.other_lamports)) AS leg (tail, account, lamports);
+            ('', of_asset('chain:' || d.address, d.asset), d.lamports), ('', d.owner, d.lamports),
+            (':other', of_asset('chain:' || d.address, d.asset), d.other_lamports),
+            (':other', of_asset('stray:' || d.address, d.asset), d.other_lamports)
+        ) AS leg (tail, account, lamports);
     $$;
 
 -- undo_deposit(signature, address) -> whether it is undone
@@ -796,13 +851,15 @@ CREATE FUNCTION undo_deposit(of_signature text, of_address text) RETURNS boolean
             RETURN true;
         END IF;
         PERFORM FROM accounts
-        WHERE name IN (kept.owner, 'chain:' || kept.address, 'stray:' || kept.address)
+        WHERE name IN (kept.owner, of_asset('chain:' || kept.address, kept.asset),
+                       of_asset('stray:' || kept.address, kept.asset))
         ORDER BY name FOR UPDATE;
         IF EXISTS (
             SELECT FROM (
                 SELECT kept.owner AS name, kept.lamports AS lamports
-                UNION ALL SELECT 'stray:' || kept.address, kept.other_lamports
-                UNION ALL SELECT 'chain:' || kept.address, kept.lamports + kept.other_lamports
+                UNION ALL SELECT of_asset('stray:' || kept.address, kept.asset), kept.other_lamports
+                UNION ALL SELECT of_asset('chain:' || kept.address, kept.asset),
+                                 kept.lamports + kept.other_lamports
             ) needed
             GROUP BY name
             HAVING sum(lamports) > coalesce((SELECT balance FROM accounts a
@@ -830,13 +887,14 @@ CREATE FUNCTION post_deposit(
     DECLARE
         kept deposits;
         account text;
+        counted_in text;
     BEGIN
-        SELECT CASE
+        SELECT of_asset(CASE
             WHEN a.kind IN ('treasury', 'fee_payer') THEN 'house'
             WHEN a.kind = 'user' AND transferred >= enough THEN 'available:' || a.user_id
             ELSE 'stray:' || a.address
-        END INTO account
-        FROM addresses a WHERE a.address = of_address;
+        END, a.asset), a.asset INTO account, counted_in
+        FROM places a WHERE a.address = of_address;
         IF account IS NULL THEN
             RAISE EXCEPTION '% is no address of ours', of_address USING ERRCODE = 'check_violation';
         END IF;
@@ -845,9 +903,10 @@ CREATE FUNCTION post_deposit(
                 USING ERRCODE = 'check_violation';
         END IF;
 
-        INSERT INTO deposits (signature, address, lamports, other_lamports, slot, owner, final_at)
+        INSERT INTO deposits (signature, address, lamports, other_lamports, slot, owner, final_at,
+                              asset)
         VALUES (of_signature, of_address, transferred, other, in_slot, account,
-                CASE WHEN is_final THEN now_ms() END)
+                CASE WHEN is_final THEN now_ms() END, counted_in)
         ON CONFLICT (signature, address) DO NOTHING
         RETURNING * INTO kept;
         IF FOUND THEN
@@ -909,9 +968,10 @@ CREATE FUNCTION must_be_forgotten(of_signature text) RETURNS void
         END IF;
     END $$;
 
--- restore_room(signature, room, vault) -> nothing
+-- restore_room(signature, room, vault, asset) -> nothing
 -- Of a room that is forgotten its rule is lost: no stake in it is in time, and each goes back.
-CREATE FUNCTION restore_room(of_signature text, room bigint, vault text) RETURNS void
+CREATE FUNCTION restore_room(of_signature text, room bigint, vault text, counted_in text)
+    RETURNS void
     LANGUAGE plpgsql
     AS $$
     BEGIN
@@ -920,9 +980,9 @@ CREATE FUNCTION restore_room(of_signature text, room bigint, vault text) RETURNS
             id, creator, feed, scale, comparator, move_bps, opened_at, lock_at, cut_at, watch_at,
             deadline_at, target_wait_ms, gap_ms_max, protocol_fee_bps, host_fee_bps,
             stake_lamports_min, stake_lamports_max, volatility_bps, guards, state, outcome,
-            void_reason, decided_at)
+            void_reason, decided_at, asset, asset_decimals)
         SELECT room, u.id, f.name, f.scale, 1, 1, 0, 1, 2, 3, 4, 1, 1, 0, 0, 1, 1, 1, '{}',
-               'DECIDED', 'VOID', 'forgotten', 4
+               'DECIDED', 'VOID', 'forgotten', 4, counted_in, decimals_of(counted_in)
         FROM (SELECT min(id) AS id FROM users) u, (SELECT * FROM feeds ORDER BY name LIMIT 1) f
         ON CONFLICT (id) DO NOTHING;
         INSERT INTO addresses (address, kind, room_id) VALUES (vault, 'vault', room)
@@ -941,9 +1001,11 @@ CREATE FUNCTION restore_stake(
         bet bigint;
     BEGIN
         PERFORM must_be_forgotten(of_signature);
-        SELECT user_id INTO STRICT person FROM addresses WHERE address = source AND kind = 'user';
-        SELECT r.* INTO STRICT room FROM rooms r JOIN addresses a ON a.room_id = r.id
+        SELECT r.* INTO STRICT room
+        FROM rooms r JOIN places a ON a.room_id = r.id AND a.asset = r.asset
         WHERE a.address = vault FOR UPDATE OF r;
+        SELECT user_id INTO STRICT person FROM places
+        WHERE address = source AND kind = 'user' AND asset = room.asset;
         IF room.sealed_at IS NOT NULL AND room.void_reason IS DISTINCT FROM 'forgotten' THEN
             RAISE EXCEPTION 'room % is sealed', room.id USING ERRCODE = 'check_violation';
         END IF;
@@ -959,8 +1021,10 @@ CREATE FUNCTION restore_stake(
         VALUES (stake, bet, room.id, person, of_side, amount, 10000, now_ms());
         PERFORM setval('stakes_id_seq', greatest(stake, (SELECT last_value FROM stakes_id_seq)));
         PERFORM post_legs(jsonb_build_array(
-            jsonb_build_array('hold:stake:' || stake, 'available:' || person, -amount),
-            jsonb_build_array('hold:stake:' || stake, 'held:' || person, amount)));
+            jsonb_build_array('hold:stake:' || stake,
+                              of_asset('available:' || person, room.asset), -amount),
+            jsonb_build_array('hold:stake:' || stake,
+                              of_asset('held:' || person, room.asset), amount)));
         PERFORM plan_stakes(ARRAY[stake]);
     END $$;
 
@@ -970,19 +1034,24 @@ CREATE FUNCTION restore_withdrawal(
 ) RETURNS void
     LANGUAGE plpgsql
     AS $$
-    DECLARE person bigint;
+    DECLARE
+        person bigint;
+        counted_in text;
     BEGIN
         PERFORM must_be_forgotten(of_signature);
-        SELECT user_id INTO STRICT person FROM addresses WHERE address = source AND kind = 'user';
-        INSERT INTO withdrawals (id, key, user_id, to_address, lamports, state, due_at)
+        SELECT user_id, asset INTO STRICT person, counted_in
+        FROM places WHERE address = source AND kind = 'user';
+        INSERT INTO withdrawals (id, key, user_id, to_address, lamports, state, due_at, asset)
         OVERRIDING SYSTEM VALUE
         VALUES (withdrawal, 'restored:' || of_signature, person, destination, amount, 'LEAVING',
-                now_ms());
+                now_ms(), counted_in);
         PERFORM setval('withdrawals_id_seq',
                        greatest(withdrawal, (SELECT last_value FROM withdrawals_id_seq)));
         PERFORM post_legs(jsonb_build_array(
-            jsonb_build_array('hold:withdrawal:' || withdrawal, 'available:' || person, -amount),
-            jsonb_build_array('hold:withdrawal:' || withdrawal, 'held:' || person, amount)));
+            jsonb_build_array('hold:withdrawal:' || withdrawal,
+                              of_asset('available:' || person, counted_in), -amount),
+            jsonb_build_array('hold:withdrawal:' || withdrawal,
+                              of_asset('held:' || person, counted_in), amount)));
         PERFORM plan_withdrawals(ARRAY[withdrawal]);
     END $$;
 
@@ -1273,13 +1342,13 @@ CREATE FUNCTION plan_stakes(stakes bigint[]) RETURNS SETOF text
     LANGUAGE sql
     AS $$
         INSERT INTO transfers (key, kind, room_id, user_id, subject_id, from_address, to_address,
-                               lamports, sign_by, due_at)
+                               lamports, sign_by, due_at, asset)
         SELECT 'stake:' || s.id, 'stake', s.room_id, s.user_id, s.id, own.address, vault.address,
-               s.lamports, r.lock_at, r.cut_at
+               s.lamports, r.lock_at, r.cut_at, r.asset
         FROM stakes s
         JOIN rooms r ON r.id = s.room_id
-        JOIN addresses own ON own.user_id = s.user_id
-        JOIN addresses vault ON vault.room_id = s.room_id
+        JOIN places own ON own.user_id = s.user_id AND own.asset = r.asset
+        JOIN places vault ON vault.room_id = s.room_id AND vault.asset = r.asset
         WHERE s.id = ANY ($1) AND s.state = 'HELD'
         ORDER BY s.id
         ON CONFLICT (key) DO NOTHING
@@ -1292,12 +1361,13 @@ CREATE FUNCTION plan_refunds(stakes bigint[]) RETURNS SETOF text
     LANGUAGE sql
     AS $$
         INSERT INTO transfers (key, kind, room_id, user_id, subject_id, from_address, to_address,
-                               lamports, due_at)
+                               lamports, due_at, asset)
         SELECT 'refund:' || s.id, 'refund', s.room_id, s.user_id, s.id, vault.address, own.address,
-               s.lamports, now_ms()
+               s.lamports, now_ms(), r.asset
         FROM stakes s
-        JOIN addresses own ON own.user_id = s.user_id
-        JOIN addresses vault ON vault.room_id = s.room_id
+        JOIN rooms r ON r.id = s.room_id
+        JOIN places own ON own.user_id = s.user_id AND own.asset = r.asset
+        JOIN places vault ON vault.room_id = s.room_id AND vault.asset = r.asset
         WHERE s.id = ANY ($1)
           AND (s.state = 'MISSED'
                OR (s.state = 'LANDED'
@@ -1314,14 +1384,15 @@ CREATE FUNCTION plan_payouts(rooms bigint[], users bigint[], amounts bigint[]) R
     LANGUAGE sql
     AS $$
         INSERT INTO transfers (key, kind, room_id, user_id, from_address, to_address, lamports,
-                               due_at)
+                               due_at, asset)
         SELECT 'payout:' || w.room_id || ':' || w.user_id, 'payout', w.room_id, w.user_id,
-               vault.address, own.address, w.lamports, now_ms()
+               vault.address, own.address, w.lamports, now_ms(), r.asset
         FROM unnest($1, $2, $3) WITH ORDINALITY AS w (room_id, user_id, lamports, ordinal)
+        JOIN rooms r ON r.id = w.room_id
         JOIN settlements d ON d.room_id = w.room_id
         JOIN bets b ON b.room_id = w.room_id AND b.user_id = w.user_id AND b.side = d.outcome
-        JOIN addresses own ON own.user_id = w.user_id
-        JOIN addresses vault ON vault.room_id = w.room_id
+        JOIN places own ON own.user_id = w.user_id AND own.asset = r.asset
+        JOIN places vault ON vault.room_id = w.room_id AND vault.asset = r.asset
         ORDER BY w.ordinal
         ON CONFLICT (key) DO NOTHING
         RETURNING key;
@@ -1332,12 +1403,14 @@ CREATE FUNCTION plan_payouts(rooms bigint[], users bigint[], amounts bigint[]) R
 CREATE FUNCTION plan_shares(rooms bigint[]) RETURNS SETOF text
     LANGUAGE sql
     AS $$
-        INSERT INTO transfers (key, kind, room_id, from_address, to_address, lamports, due_at)
+        INSERT INTO transfers (key, kind, room_id, from_address, to_address, lamports, due_at,
+                               asset)
         SELECT 'shares:' || d.room_id, 'shares', d.room_id, vault.address, treasury.address,
-               d.house + shared.lamports, now_ms()
+               d.house + shared.lamports, now_ms(), r.asset
         FROM settlements d
-        JOIN addresses vault ON vault.room_id = d.room_id
-        JOIN addresses treasury ON treasury.kind = 'treasury'
+        JOIN rooms r ON r.id = d.room_id
+        JOIN places vault ON vault.room_id = d.room_id AND vault.asset = r.asset
+        JOIN places treasury ON treasury.kind = 'treasury' AND treasury.asset = r.asset
         CROSS JOIN LATERAL (
             SELECT coalesce(sum((s ->> 1)::bigint), 0)::bigint AS lamports
             FROM jsonb_array_elements(d.shares) s
@@ -1353,11 +1426,11 @@ CREATE FUNCTION plan_withdrawals(withdrawals bigint[]) RETURNS SETOF text
     LANGUAGE sql
     AS $$
         INSERT INTO transfers (key, kind, user_id, subject_id, from_address, to_address, lamports,
-                               due_at)
+                               due_at, asset)
         SELECT 'withdrawal:' || w.id, 'withdrawal', w.user_id, w.id, own.address, w.to_address,
-               w.lamports, w.due_at
+               w.lamports, w.due_at, w.asset
         FROM withdrawals w
-        JOIN addresses own ON own.user_id = w.user_id
+        JOIN places own ON own.user_id = w.user_id AND own.asset = w.asset
         WHERE w.id = ANY ($1) AND w.state = 'LEAVING'
         ORDER BY w.id
         ON CONFLICT (key) DO NOTHING
@@ -1577,9 +1650,12 @@ CREATE FUNCTION miss_late_stakes(room bigint)
         PERFORM post_legs((
             SELECT jsonb_agg(leg ORDER BY s.id, leg ->> 1)
             FROM stakes s
+            JOIN rooms r ON r.id = s.room_id
             CROSS JOIN LATERAL (VALUES
-                (jsonb_build_array('late:' || s.id, 'pool:' || s.room_id, -s.lamports)),
-                (jsonb_build_array('late:' || s.id, 'due:' || s.room_id, s.lamports))
+                (jsonb_build_array('late:' || s.id, of_asset('pool:' || s.room_id, r.asset),
+                                   -s.lamports)),
+                (jsonb_build_array('late:' || s.id, of_asset('due:' || s.room_id, r.asset),
+                                   s.lamports))
             ) AS l (leg)
             WHERE s.id = ANY (late)))
         WHERE late IS NOT NULL;
@@ -1653,3 +1729,10 @@ REVOKE EXECUTE ON FUNCTION hear_deposits FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hear_deposits TO rooms_gateway;
 GRANT SELECT, UPDATE (taken_at), DELETE ON deposit_hints TO rooms_custody;
 GRANT SELECT ON deposit_hints TO rooms_auditor;
+
+-- tokens: custody writes them and where ours keep them; the view reads both with its owner's rights.
+GRANT SELECT ON tokens, places TO rooms_worker, rooms_custody, rooms_bot;
+GRANT SELECT, INSERT ON token_accounts TO rooms_custody;
+GRANT SELECT ON token_accounts TO rooms_worker, rooms_bot;
+GRANT INSERT ON tokens TO rooms_custody;
+GRANT INSERT (asset) ON withdrawals TO rooms_bot;

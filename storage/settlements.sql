@@ -12,7 +12,7 @@ WHERE r.state = 'DECIDED'
            AND (NOT $3::boolean
                 OR EXISTS (SELECT FROM segments g
                            WHERE g.feed = r.feed AND g.to_at >= r.decided_at))))
-  AND EXISTS (SELECT FROM addresses WHERE kind = 'treasury')
+  AND EXISTS (SELECT FROM places t WHERE t.kind = 'treasury' AND t.asset = r.asset)
   AND NOT EXISTS (SELECT FROM set_aside WHERE origin = 'rooms/' || r.id)
 ORDER BY r.sealed_at
 FOR NO KEY UPDATE OF r SKIP LOCKED
@@ -23,7 +23,8 @@ SELECT s.room_id AS room, s.id, s.bet_id AS bet, s.user_id AS user, s.side, s.la
        s.weight_bps, u.referrer, a.address
 FROM stakes s
 JOIN users u ON u.id = s.user_id
-JOIN addresses a ON a.user_id = s.user_id
+JOIN rooms r ON r.id = s.room_id
+JOIN places a ON a.user_id = s.user_id AND a.asset = r.asset
 WHERE s.room_id = ANY ($1::bigint[]) AND s.state = 'LANDED'
 ORDER BY s.id;
 

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from asyncpg import Record
+
+from rooms.asset import SOL, Asset
 from rooms.refusal import Refused
 from rooms.units import Lamports, UnixMs
 from storage.connections import Connection
@@ -27,12 +30,13 @@ class Asked:
     to_address: str
     lamports: Lamports
     cancelled: bool
+    asset: Asset = SOL
 
 
 async def claim_asked(connection: Connection, limit: int) -> list[Asked]:
     """Claim withdrawals that nobody has judged, in the order of asking."""
     await connection.execute(SQL["take_turn"])
-    return [Asked(**row) for row in await connection.fetch(SQL["claim_asked"], limit)]
+    return [_asked(row) for row in await connection.fetch(SQL["claim_asked"], limit)]
 
 
 async def accept(connection: Connection, accepted: Sequence[tuple[int, UnixMs]]) -> None:
@@ -68,9 +72,20 @@ async def leave(connection: Connection, ids: Iterable[int]) -> None:
 
 async def claim_cancelled(connection: Connection, limit: int) -> list[Asked]:
     """Claim withdrawals that wait and whose owners want them back."""
-    return [Asked(**row) for row in await connection.fetch(SQL["claim_cancelled"], limit)]
+    return [_asked(row) for row in await connection.fetch(SQL["claim_cancelled"], limit)]
 
 
 async def call_off(connection: Connection, ids: Iterable[int]) -> None:
     """Note that withdrawals will not leave."""
     await connection.execute(SQL["call_off"], list(ids))
+
+
+def _asked(row: Record) -> Asked:
+    return Asked(
+        id=row["id"],
+        user=row["user"],
+        to_address=row["to_address"],
+        lamports=Lamports(row["lamports"]),
+        cancelled=row["cancelled"],
+        asset=Asset(row["asset"], row["decimals"]),
+    )

@@ -8,11 +8,13 @@ Promises  the same person or room gets the same address whenever it is asked, on
 from collections.abc import Sequence
 
 from chain.signer import KeyPath, Signer
+from chain.tokens import token_account
 from rooms.event import Event, Kind
 from storage import addresses, outbox
 from storage.addresses import Operator, OwnAddress
 from storage.connections import Connections, transaction
 from streams.custody import Custody
+from streams.tokens import read_tokens
 
 
 async def ensure_operator(connections: Connections, signer: Signer) -> Operator:
@@ -52,7 +54,7 @@ async def give_addresses(custody: Custody) -> int:
         for room in rooms
     ]
     if not wallets and not vaults:
-        return 0
+        return await _give_token_accounts(custody)
     async with transaction(custody.connections) as connection:
         fresh = await addresses.insert(connection, [*wallets, *vaults])
         at: int = await connection.fetchval("SELECT now_ms()")
@@ -61,7 +63,26 @@ async def give_addresses(custody: Custody) -> int:
         )
         if vaults:
             await outbox.wake(connection, "openings")
-    return len(fresh)
+    return len(fresh) + await _give_token_accounts(custody)
+
+
+async def _give_token_accounts(custody: Custody) -> int:
+    """Write down where each address keeps each token; on chain it is opened when it is needed."""
+    given = 0
+    async with transaction(custody.connections) as connection:
+        for token in (await read_tokens(connection)).values():
+            without = await addresses.wallets_without(connection, token.name)
+            if not without:
+                continue
+            await addresses.insert_accounts(
+                connection,
+                token.name,
+                [(token_account(each.address, token), each) for each in without],
+            )
+            given += len(without)
+            if any(each.kind == "vault" for each in without):
+                await outbox.wake(connection, "openings")
+    return given
 
 
 def _ready(wallets: Sequence[OwnAddress], at: int) -> list[Event]:

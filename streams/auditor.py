@@ -19,6 +19,7 @@ import structlog
 
 from chain.providers import Providers
 from chain.settings import DepositSettings
+from chain.tokens import Token
 from rooms.audit import Breach, Doubts, Place, Rule, Watermark
 from rooms.audit_log import BadRow
 from rooms.units import UnixMs
@@ -26,6 +27,7 @@ from storage import audit, audit_log, events
 from storage.again import PASSING, again
 from storage.connections import Connections, transaction
 from streams.comparison import compare
+from streams.tokens import read_tokens
 
 log = structlog.get_logger()
 
@@ -113,7 +115,15 @@ async def look_at_all(auditor: Auditor) -> None:
 
 async def look_at_chain(auditor: Auditor) -> None:
     """Compare every address with the chain; what nothing explains for long is a breach."""
-    compared = await compare(auditor.connections, auditor.providers, auditor.deposits)
+    async with auditor.connections.acquire() as connection:
+        tokens = await read_tokens(connection)
+    for token in (None, *tokens.values()):
+        await _look_at_chain(auditor, token)
+
+
+async def _look_at_chain(auditor: Auditor, token: Token | None) -> None:
+    """Compare what lies at addresses, or what of a token lies at accounts for it."""
+    compared = await compare(auditor.connections, auditor.providers, auditor.deposits, token)
     if compared.not_known:
         log.warning("chain_not_known", why="; ".join(compared.not_known)[:300])
     for each in compared.unexplained:

@@ -56,7 +56,7 @@ class Table:
         known: the bets that are there, by room and user.
         bettors: of rooms with seats.
         pools: of rooms whose pool has a cap.
-        available: of people who have an address.
+        available: of people who have a place for it, by asset.
         frozen: people a fork took a deposit from that they have used already.
         queues: how many stakes are signed before or with those of each cut.
     """
@@ -69,7 +69,7 @@ class Table:
     known: Mapping[tuple[int, int], Bet]
     bettors: dict[int, int]
     pools: dict[int, int]
-    available: dict[int, Lamports]
+    available: dict[tuple[int, str], Lamports]
     frozen: frozenset[int]
     queues: dict[UnixMs, int]
     taken: list[TakenStake] = field(default_factory=list)
@@ -94,8 +94,10 @@ class Table:
         self._bets[pair] = replace(bet, lamports=Lamports(bet.lamports + asked.lamports))
         if asked.room in self.pools:
             self.pools[asked.room] += asked.lamports
-        self.available[asked.user] = Lamports(self.available[asked.user] - asked.lamports)
-        cut_at = self.rooms[asked.room].rule.cut_at
+        rule = self.rooms[asked.room].rule
+        own = asked.user, rule.asset
+        self.available[own] = Lamports(self.available[own] - asked.lamports)
+        cut_at = rule.cut_at
         for each in self.queues:
             if each >= cut_at:
                 self.queues[each] += 1
@@ -103,7 +105,9 @@ class Table:
     def _judge(self, asked: Asked) -> Bps:
         if not self.is_open:
             raise Refused("paused", "Bets are paused just now; nothing of yours has moved.")
-        if asked.user not in self.available:
+        room = self.rooms[asked.room]
+        own = asked.user, room.rule.asset
+        if own not in self.available:
             raise Refused("no_wallet", "You have no wallet yet; send /start to get one.")
         if asked.user in self.frozen:
             raise Refused(
@@ -111,14 +115,13 @@ class Table:
                 "The network dropped a payment to your wallet after you had used it. Add what is "
                 "missing, or wait until your stakes are back; then you can bet again.",
             )
-        room = self.rooms[asked.room]
         bet = self._bets.get((asked.room, asked.user))
         standing = Standing(
             state=room.state,
             own_side=bet.side if bet else None,
             own_lamports=bet.lamports if bet else Lamports(0),
             bettors=self.bettors.get(asked.room, 0),
-            available_lamports=self.available[asked.user],
+            available_lamports=self.available[own],
             pool_lamports=Lamports(self.pools.get(asked.room, 0)),
             can_land=can_land(room.rule, self.queues[room.rule.cut_at], self.now, self.signing),
         )
@@ -179,17 +182,22 @@ async def _table(
     users = {each.user for each in asked}
     is_open = await flags.is_open(connection, Flag.BETS)
     kept = await rooms.lock(connection, {each.room for each in asked})
-    has_address = await rooms.user_addresses(connection, users)
+    wanted = {(each.user, kept[each.room].rule.asset) for each in asked}
+    places = sorted(wanted & await rooms.user_places(connection, users))
     lying = await accounts.lock(
         connection,
-        [account(user) for user in has_address for account in (ledger.available, ledger.held)],
+        [
+            account(user).of(asset)
+            for user, asset in places
+            for account in (ledger.available, ledger.held)
+        ],
     )
     seated = [room for room, each in kept.items() if each.rule.seats is not None]
     known = await bets.standings(connection, {(each.room, each.user) for each in asked})
     bettors = await bets.bettors(connection, seated) if seated else {}
     queues = await bets.queues(connection, [each.rule.cut_at for each in kept.values()])
     # Last, when nothing can make us wait any more.
-    now, frozen = await bets.moment(connection, has_address)
+    now, frozen = await bets.moment(connection, users)
     capped = [room for room, each in kept.items() if each.rule.pool_lamports_max is not None]
     return Table(
         is_open=is_open,
@@ -199,7 +207,9 @@ async def _table(
         known=known,
         bettors=bettors,
         pools=await bets.pools(connection, capped) if capped else {},
-        available={user: lying[ledger.available(user)] for user in has_address},
+        available={
+            (user, asset): lying[ledger.available(user).of(asset)] for user, asset in places
+        },
         frozen=frozen,
         queues=queues,
         now=now,
@@ -211,7 +221,9 @@ async def _write(connection: Connection, table: Table) -> None:
     await accounts.post(
         connection,
         [
-            ledger.hold(f"stake:{stake.id}", stake.asked.user, stake.asked.lamports)
+            ledger.hold(f"stake:{stake.id}", stake.asked.user, stake.asked.lamports).of(
+                table.rooms[stake.asked.room].rule.asset
+            )
             for stake in table.taken
         ],
     )
@@ -220,18 +232,18 @@ async def _write(connection: Connection, table: Table) -> None:
     await outbox.tell(
         connection,
         [
-            *(_taken(stake, table.now) for stake in table.taken),
-            *(_refused(asked, refusal, table.now) for asked, refusal in table.refused),
+            *(_taken(stake, table) for stake in table.taken),
+            *(_refused(asked, refusal, table) for asked, refusal in table.refused),
         ],
     )
     if table.taken:
         await outbox.wake(connection, "custody")
 
 
-def _taken(stake: TakenStake, now: UnixMs) -> Event:
+def _taken(stake: TakenStake, table: Table) -> Event:
     return Event(
         Kind.BET_TAKEN,
-        now,
+        table.now,
         room=stake.asked.room,
         user=stake.asked.user,
         facts={
@@ -239,14 +251,15 @@ def _taken(stake: TakenStake, now: UnixMs) -> Event:
             "side": stake.asked.side.value,
             "lamports": str(stake.asked.lamports),
             "weight_bps": stake.weight_bps,
+            **table.rooms[stake.asked.room].rule.money.facts,
         },
     )
 
 
-def _refused(asked: Asked, refusal: Refused, now: UnixMs) -> Event:
+def _refused(asked: Asked, refusal: Refused, table: Table) -> Event:
     return Event(
         Kind.BET_REFUSED,
-        now,
+        table.now,
         room=asked.room,
         user=asked.user,
         facts={
@@ -254,5 +267,6 @@ def _refused(asked: Asked, refusal: Refused, now: UnixMs) -> Event:
             "lamports": str(asked.lamports),
             "code": refusal.code,
             "sentence": refusal.sentence,
+            **table.rooms[asked.room].rule.money.facts,
         },
     )

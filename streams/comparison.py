@@ -13,18 +13,21 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 
-from chain.deposits import Cursor, Incoming, Stop, sweep
+from chain.deposits import Cursor, Incoming, Stop, balances_of, sweep
 from chain.health import AGREEING_MIN
 from chain.providers import Providers
+from chain.reading import LandedTransaction
 from chain.rpc import ACCOUNTS_MAX, STATUSES_MAX, Rpc
 from chain.settings import DepositSettings
+from chain.tokens import Token
 from chain.trouble import NotKnown, UnknownVersion
+from rooms.asset import SOL
 from rooms.audit import Breach, Difference, Effect, Lying, difference
 from rooms.units import Address, Lamports, Signature, Slot
 from storage import addresses, attempts, audit
 from storage import deposits as deposit_rows
 from storage.addresses import OwnAddress
-from storage.connections import Connections
+from storage.connections import Connection, Connections
 from streams.deposits import theft_of
 
 READS_MAX = 100
@@ -58,23 +61,28 @@ class Compared:
 
 
 async def compare(
-    connections: Connections, providers: Providers, settings: DepositSettings
+    connections: Connections,
+    providers: Providers,
+    settings: DepositSettings,
+    token: Token | None = None,
 ) -> Compared:
-    """Compare every address of ours with the finalized chain."""
+    """Compare every address of ours, or every account for a token, with the finalized chain."""
     async with connections.acquire() as connection:
-        places = [each.address for each in await addresses.with_balances(connection)]
-    lying, not_known = await _lying(providers, places)
+        places = [each.address for each in await _known(connection, token)]
+    lying, not_known = await _lying(providers, places, token)
     oldest = min((each.slot for each in lying), default=Slot(0))
-    books = await _read_books(connections, oldest, ())
+    books = await _read_books(connections, oldest, (), token)
     seen = [difference(each, books.ledger[each.address], books.posted, ()) for each in lying]
     doubtful = sorted({each.lying.address for each in seen if each.unexplained})
     if not doubtful:
         return Compared(books.only(places), books.ledger, _by_address(seen), (), tuple(not_known))
 
-    landed, unread = await _landed(providers, books.live)
-    incoming, strangers, stopped = await _incoming(connections, providers, doubtful, settings)
+    landed, unread = await _landed(providers, books.live, token)
+    incoming, strangers, stopped = await _incoming(
+        connections, providers, doubtful, settings, token
+    )
     # Read again, all at one moment: what was posted while the chain was asked waits no more.
-    books = await _read_books(connections, oldest, incoming)
+    books = await _read_books(connections, oldest, incoming, token)
     judged: list[Difference] = []
     for each in seen:
         place = each.lying
@@ -115,37 +123,47 @@ class _Books:
         return {address: self.owners[address] for address in places}
 
 
+async def _known(connection: Connection, token: Token | None) -> dict[OwnAddress, Lamports]:
+    if token is None:
+        return await addresses.with_balances(connection)
+    return await addresses.accounts_with_balances(connection, token.name)
+
+
 async def _read_books(
-    connections: Connections, oldest: Slot, incoming: Sequence[Incoming]
+    connections: Connections, oldest: Slot, incoming: Sequence[Incoming], token: Token | None
 ) -> _Books:
     async with (
         connections.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        known = await addresses.with_balances(connection)
+        known = await _known(connection, token)
         return _Books(
             owners={each.address: each for each in known},
             ledger={each.address: lamports for each, lamports in known.items()},
-            posted=await audit.posted_after(connection, oldest),
+            posted=await audit.posted_after(
+                connection, oldest, SOL.name if token is None else token.name
+            ),
             live=await audit.live_attempts(connection),
             done=await audit.posted_deposits(connection, [_name(each) for each in incoming]),
         )
 
 
-async def _lying(providers: Providers, places: Sequence[Address]) -> tuple[list[Lying], list[str]]:
+async def _lying(
+    providers: Providers, places: Sequence[Address], token: Token | None
+) -> tuple[list[Lying], list[str]]:
     lying: list[Lying] = []
     not_known: set[str] = set()
     for start in range(0, len(places), ACCOUNTS_MAX):
         said, failed = await providers.each(
-            partial(_balances, places[start : start + ACCOUNTS_MAX])
+            partial(_balances, token, places[start : start + ACCOUNTS_MAX])
         )
         lying += [each for answer in said for each in answer.answer]
         not_known |= {str(trouble) for trouble in failed}
     return lying, sorted(not_known)
 
 
-async def _balances(places: Sequence[Address], rpc: Rpc) -> list[Lying]:
-    slot, there = await rpc.balances(places, "finalized")
+async def _balances(token: Token | None, places: Sequence[Address], rpc: Rpc) -> list[Lying]:
+    slot, there = await balances_of(token, places, "finalized", rpc)
     return [
         Lying(rpc.name, address, slot, lamports or Lamports(0))
         for address, lamports in there.items()
@@ -153,17 +171,19 @@ async def _balances(places: Sequence[Address], rpc: Rpc) -> list[Lying]:
 
 
 async def _landed(
-    providers: Providers, live: Sequence[Signature]
+    providers: Providers, live: Sequence[Signature], token: Token | None
 ) -> tuple[dict[str, list[tuple[Signature, Effect]]], list[str]]:
     """Return, by provider, what attempts whose fate is open to us have done for good."""
     try:
-        said, failed = await providers.each(partial(_effects, live))
+        said, failed = await providers.each(partial(_effects, token, live))
     except UnknownVersion as unknown:
         return {}, [str(unknown)]
     return {each.provider: each.answer for each in said}, [str(trouble) for trouble in failed]
 
 
-async def _effects(live: Sequence[Signature], rpc: Rpc) -> list[tuple[Signature, Effect]]:
+async def _effects(
+    token: Token | None, live: Sequence[Signature], rpc: Rpc
+) -> list[tuple[Signature, Effect]]:
     final: list[Signature] = []
     for start in range(0, len(live), STATUSES_MAX):
         some = live[start : start + STATUSES_MAX]
@@ -179,7 +199,17 @@ async def _effects(live: Sequence[Signature], rpc: Rpc) -> list[tuple[Signature,
     return [
         (transaction.signature, Effect(address, transaction.slot, lamports))
         for transaction in landed
-        for address, lamports in transaction.changes
+        for address, lamports in _changes(transaction, token)
+    ]
+
+
+def _changes(transaction: LandedTransaction, token: Token | None) -> Sequence[tuple[Address, int]]:
+    if token is None:
+        return transaction.changes
+    return [
+        (account, amount)
+        for account, mint, amount in transaction.token_changes
+        if mint == token.mint
     ]
 
 
@@ -188,6 +218,7 @@ async def _incoming(
     providers: Providers,
     doubtful: Sequence[Address],
     settings: DepositSettings,
+    token: Token | None,
 ) -> tuple[list[Incoming], list[Breach], dict[Address, str]]:
     """Return deposits that are final, thefts, and addresses that cannot be read."""
 
@@ -203,6 +234,7 @@ async def _incoming(
         {address: Cursor(*position) for address, position in cursors.items()},
         ours,
         settings,
+        token=token,
     )
     final = [each for each in found.incoming if each.finalized]
     strangers = [theft_of(each) for each in found.stopped if each.stop is Stop.LEFT_BY_STRANGER]

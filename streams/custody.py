@@ -4,12 +4,13 @@ Holds     the dependencies of addresses, transfers, receipts, seals and deposits
 Promises  the signer's path to an address follows from whose it is, never from a list.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from chain.providers import Providers
 from chain.settings import DepositSettings, FeeSettings
 from chain.signer import KeyPath, Signer
+from rooms.asset import Asset
 from rooms.units import Address, Lamports
 from storage.addresses import Operator, OwnAddress
 from storage.connections import Connection, Connections
@@ -30,6 +31,9 @@ class Custody:
         fence: raises in the transaction that writes a signing down when another custody may be
             at work by now; one that is alone by itself needs none.
         epoch: the lease's number, written down with each signing; PostgreSQL refuses an old one.
+        tokens: names and mints of what may be staked beside SOL, as the settings have them.
+        token_deposits_min: by a token's name, what less than is dust; of one that is not named,
+            any amount counts.
         divisions: rooms whose pool was divided again, and what each of their transfers must move.
         hints: what sockets and webhooks say that custody should look at now.
         watched_max: how many people's addresses are heard of by socket.
@@ -43,11 +47,19 @@ class Custody:
     deposits: DepositSettings
     deposit_lamports_min: Lamports
     transfers_max: int
+    tokens: Mapping[str, Address] = field(default_factory=dict)
+    token_deposits_min: Mapping[str, int] = field(default_factory=dict)
     fence: Callable[[Connection], Awaitable[None]] = _alone
     epoch: int = 0
     divisions: dict[int, Mapping[str, Lamports]] = field(default_factory=dict)
     hints: Hints = field(default_factory=Hints)
     watched_max: int = 0
+
+    def deposit_min(self, asset: Asset) -> Lamports:
+        """Return what less than is dust on a person's address."""
+        if not asset.is_token:
+            return self.deposit_lamports_min
+        return Lamports(max(1, self.token_deposits_min.get(asset.name, 1)))
 
 
 def path_of(owner: OwnAddress) -> KeyPath:
@@ -63,14 +75,3 @@ def path_of(owner: OwnAddress) -> KeyPath:
             return KeyPath.treasury()
         case "fee_payer":
             return KeyPath.fee_payer()
-
-
-def paths_of(
-    owners: Mapping[Address, OwnAddress], signers: Sequence[Address]
-) -> dict[Address, KeyPath]:
-    """Return the paths of the addresses that sign.
-
-    Raises:
-        KeyError: when one of them is not ours.
-    """
-    return {address: path_of(owners[address]) for address in signers}

@@ -18,15 +18,18 @@ import structlog
 
 from chain.deposits import Cursor, Incoming, Stop, Stopped, sweep
 from chain.standing import Standing, ask_standings
+from chain.tokens import Token
+from rooms.asset import SOL, Asset
 from rooms.audit import Breach, Rule
 from rooms.event import Event, Kind
-from rooms.units import Address, Lamports, Signature, UnixMs
+from rooms.units import Address, Signature, UnixMs
 from storage import addresses, attempts, audit, deposit_hints, outbox
 from storage import deposits as deposit_rows
 from storage.addresses import OwnAddress
 from storage.connections import transaction
 from storage.deposits import Became, NotFinal
 from streams.custody import Custody
+from streams.tokens import read_tokens
 
 log = structlog.get_logger()
 
@@ -34,7 +37,29 @@ log = structlog.get_logger()
 async def post_deposits(custody: Custody, named: Collection[Address] | None = None) -> int:
     """Look over all addresses, or those named, and post what came in; return how many were new."""
     async with custody.connections.acquire() as connection:
-        known = await addresses.with_balances(connection, named)
+        tokens = await read_tokens(connection)
+    posted = await _post_deposits(custody, None, named)
+    if named is not None:
+        return posted
+    for token in tokens.values():
+        posted += await _post_deposits(custody, token, None)
+    await _undo_what_is_gone(custody)
+    async with custody.connections.acquire() as connection:
+        await deposit_hints.forget(connection)
+    return posted
+
+
+async def _post_deposits(
+    custody: Custody, token: Token | None, named: Collection[Address] | None
+) -> int:
+    """Do it for SOL, or for all accounts of one token."""
+    asset = SOL if token is None else Asset(token.name, token.decimals)
+    async with custody.connections.acquire() as connection:
+        known = (
+            await addresses.with_balances(connection, named)
+            if token is None
+            else await addresses.accounts_with_balances(connection, token.name)
+        )
         cursors = await deposit_rows.cursors(connection, named)
         not_final = await deposit_rows.not_final(connection)
 
@@ -48,12 +73,13 @@ async def post_deposits(custody: Custody, named: Collection[Address] | None = No
         {address: Cursor(*position) for address, position in cursors.items()},
         ours,
         custody.deposits,
-        in_any_case=frozenset(each.address for each in not_final),
+        in_any_case=frozenset(each.address for each in not_final if each.asset == asset),
+        token=token,
     )
     owners = {each.address: each for each in known}
     posted = 0
     for incoming in found.incoming:
-        posted += await post_one(custody, owners[incoming.address], incoming)
+        posted += await post_one(custody, owners[incoming.address], incoming, asset)
     async with transaction(custody.connections) as writer:
         for address, cursor in found.cursors.items():
             await deposit_rows.move_cursor(writer, address, cursor.signature, cursor.slot)
@@ -63,10 +89,6 @@ async def post_deposits(custody: Custody, named: Collection[Address] | None = No
                 await deposit_rows.stop_cursor(writer, stopped.address, stopped.why)
             if stopped.stop is Stop.LEFT_BY_STRANGER:
                 await audit.report(writer, theft_of(stopped))
-    if named is None:
-        await _undo_what_is_gone(custody)
-        async with custody.connections.acquire() as connection:
-            await deposit_hints.forget(connection)
     return posted
 
 
@@ -91,8 +113,11 @@ def theft_of(stopped: Stopped) -> Breach:
     return Breach(Rule.STRANGER, stopped.address, stopped.why, stopped.signature or "")
 
 
-async def post_one(custody: Custody, owner: OwnAddress, incoming: Incoming) -> bool:
+async def post_one(
+    custody: Custody, owner: OwnAddress, incoming: Incoming, asset: Asset = SOL
+) -> bool:
     """Post what came in to whose address it is; say whether it was new."""
+    enough = custody.deposit_min(asset)
     async with transaction(custody.connections) as connection:
         became = await deposit_rows.post(
             connection,
@@ -102,17 +127,20 @@ async def post_one(custody: Custody, owner: OwnAddress, incoming: Incoming) -> b
             other_lamports=incoming.other_lamports,
             slot=incoming.slot,
             final=incoming.finalized,
-            lamports_min=custody.deposit_lamports_min,
+            lamports_min=enough,
         )
         if became is not Became.POSTED:
             return False
-        if owner.user is not None and incoming.lamports >= custody.deposit_lamports_min:
-            facts = {"lamports": str(incoming.lamports), "signature": incoming.signature}
+        if owner.user is not None and incoming.lamports >= enough:
+            facts = {
+                "lamports": str(incoming.lamports), "signature": incoming.signature, **asset.facts
+            }  # fmt: skip
             told = Event(Kind.DEPOSIT_POSTED, incoming.block_time, user=owner.user, facts=facts)
             await outbox.tell(connection, [told])
     log.info(
         "deposit",
         address=incoming.address,
+        asset=asset.name,
         lamports=incoming.lamports,
         other=incoming.other_lamports,
         final=incoming.finalized,
@@ -137,9 +165,16 @@ async def _undo_what_is_gone(custody: Custody) -> None:
 async def _undo(custody: Custody, deposit: NotFinal) -> None:
     async with transaction(custody.connections) as connection:
         undone = await deposit_rows.undo(connection, deposit.signature, deposit.address)
-        if undone and deposit.user is not None and _was_told(custody, deposit.lamports):
+        if (
+            undone
+            and deposit.user is not None
+            and deposit.lamports >= custody.deposit_min(deposit.asset)
+        ):
             at = UnixMs(await connection.fetchval("SELECT now_ms()"))
-            facts = {"lamports": str(deposit.lamports), "signature": deposit.signature}
+            facts = {
+                "lamports": str(deposit.lamports), "signature": deposit.signature,
+                **deposit.asset.facts,
+            }  # fmt: skip
             await outbox.tell(
                 connection, [Event(Kind.DEPOSIT_UNDONE, at, user=deposit.user, facts=facts)]
             )
@@ -148,7 +183,3 @@ async def _undo(custody: Custody, deposit: NotFinal) -> None:
     else:
         log.error("deposit gone, its owner is frozen", signature=deposit.signature,
                   address=deposit.address)  # fmt: skip
-
-
-def _was_told(custody: Custody, lamports: Lamports) -> bool:
-    return lamports >= custody.deposit_lamports_min

@@ -4,11 +4,12 @@ Holds     the database, live prices, the limits of this installation; a table of
 Promises  no stage here signs, sends or knows a key.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rooms.room import RoomLimits
+from rooms.units import Lamports
 from storage.connections import Connections
 from storage.live import LivePrice
 
@@ -50,6 +51,8 @@ class Money:
         batch_max: how many requests are decided in one transaction.
         settled_max: how many rooms are divided in one transaction.
         evidence_wait_ms: how long a settlement waits for the last of its evidence.
+        token_stakes: by the name of a token in which rooms may be made, the least and the most
+            that a stake limit may be.
     """
 
     connections: Connections
@@ -61,3 +64,4 @@ class Money:
     batch_max: int = 500
     settled_max: int = 16
     evidence_wait_ms: int = 0
+    token_stakes: Mapping[str, tuple[Lamports, Lamports]] = field(default_factory=dict)

@@ -7,11 +7,13 @@ Promises  a room opens once, its times counted from that moment; a request that 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import structlog
 
+from rooms.asset import SOL, Asset
 from rooms.derived import CONDITION
 from rooms.event import Event, Kind
 from rooms.feed_log import OpenRoom
@@ -19,7 +21,7 @@ from rooms.liquidity import SOL_FEED, side_lamports
 from rooms.refusal import Refused
 from rooms.room import Comparator, Room, RoomRequest, reached, room_from_request
 from rooms.units import Lamports, UnixMs, Value
-from storage import feeds, flags, openings, outbox, rooms, set_aside
+from storage import feeds, flags, openings, outbox, rooms, set_aside, tokens
 from storage.connections import Connection, transaction
 from storage.flags import Flag
 from storage.live import LivePrice
@@ -43,6 +45,7 @@ class _Wish(msgspec.Struct, forbid_unknown_fields=True):
     comparator: Comparator | None = None
     held_ms: int | None = None
     is_live: bool = False
+    asset: str = SOL.name
 
 
 async def claim_requests(money: Money) -> int:
@@ -56,13 +59,14 @@ async def claim_requests(money: Money) -> int:
         needed = {asked.feed.name for asked in requests} | measured
         prices = await money.prices.prices_of(needed | ({SOL_FEED} if measured else set()))
         sides = await _sides(connection, requests, prices)
+        known = await tokens.assets(connection)
         drafted = 0
         for asked in requests:
             try:
                 if not is_open:
                     raise Refused("paused", "New rooms are paused just now; try again later.")
                 name = asked.feed.name
-                room = _room(asked, prices.get(name), sides.get(name), money)
+                room = _room(asked, prices.get(name), sides.get(name), money, known)
             except Refused as refusal:
                 await _refuse(connection, asked.id, asked.creator, refusal, asked.now)
             except msgspec.ValidationError as wrong:
@@ -134,6 +138,7 @@ def opened_facts(room: Room) -> Mapping[str, Any]:
         "deadline_at": room.deadline_at,
         "held_ms": room.held_ms,
         "is_live": room.is_live,
+        **room.money.facts,
     }
 
 
@@ -161,12 +166,26 @@ async def _sides(
     }
 
 
-def _room(asked: Asked, price: LivePrice | None, side: Lamports | None, money: Money) -> Room:
+def _room(
+    asked: Asked,
+    price: LivePrice | None,
+    side: Lamports | None,
+    money: Money,
+    known: Mapping[str, Asset],
+) -> Room:
     wish, feed = msgspec.convert(asked.request, _Wish), asked.feed
     if wish.is_live and feed.unit == CONDITION:
         raise Refused(
             "not_live", "Bets on a condition cannot be weighed, so they end before it is watched."
         )
+    asset, limits = SOL, money.room_limits
+    if wish.asset != SOL.name:
+        stakes = money.token_stakes.get(wish.asset)
+        if stakes is None or wish.asset not in known:
+            raise Refused("no_asset", f"No room can be made in {wish.asset} here.")
+        asset = known[wish.asset]
+        least, most = stakes
+        limits = replace(limits, stake_lamports_min=least, stake_lamports_max=most)
     price_now = price.value_at(asked.now) if price else None
     if wish.fixed_value is not None and price_now is None:
         raise Refused(
@@ -186,6 +205,7 @@ def _room(asked: Asked, price: LivePrice | None, side: Lamports | None, money: M
             comparator=wish.comparator,
             held_ms=wish.held_ms,
             is_live=wish.is_live,
+            asset=asset,
         ),
         id=money.new_room_id(),
         now=asked.now,
@@ -194,7 +214,7 @@ def _room(asked: Asked, price: LivePrice | None, side: Lamports | None, money: M
         scale=feed.scale,
         volatility_bps=feed.volatility_bps,
         guards=feed.guards,
-        limits=money.room_limits,
+        limits=limits,
         is_thin=feed.is_thin,
         side_lamports=side,
     )

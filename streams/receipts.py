@@ -9,12 +9,13 @@ Why       PostgreSQL makes the entries itself, out of the rows of plan and attem
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from chain.fate import Asked, FateReading, ask_fates
 from chain.reading import LandedTransaction
+from chain.tokens import Token
 from chain.trouble import Frozen
 from rooms.event import Event, Kind
 from rooms.transfer import Fate, TransferKind
@@ -23,10 +24,15 @@ from storage import attempts, outbox, plans, restores
 from storage.attempts import LiveAttempt, OpenTransfer, PlannedTransfer
 from storage.connections import Connection, transaction
 from streams import releases
+from streams.batches import destination_of
 from streams.custody import Custody
 from streams.freezing import freeze
+from streams.tokens import read_tokens
 
 log = structlog.get_logger()
+
+Move = tuple[Address | None, Address, Address, int]
+"""The mint of what moved, or None for lamports; from where, to where, how much."""
 
 
 async def post_fates(custody: Custody) -> int:
@@ -74,7 +80,8 @@ async def _post(custody: Custody, attempt: LiveAttempt, reading: FateReading) ->
                 )  # fmt: skip
                 await releases.follow(connection, open_transfers, fate, restoring=restoring)
             else:
-                _check_plan(reading.transaction, open_transfers, floors, custody)
+                tokens = await read_tokens(connection)
+                _check_plan(reading.transaction, open_transfers, floors, custody, tokens)
                 await attempts.finish(
                     connection, attempt.id, "LANDED", slot=landing.slot,
                     block_at=landing.block_time, fee=landing.fee,
@@ -90,20 +97,31 @@ def _check_plan(
     open_transfers: Sequence[OpenTransfer],
     floors: Sequence[tuple[Address, Lamports]],
     custody: Custody,
+    tokens: Mapping[str, Token],
 ) -> None:
     """Compare what happened with what was planned.
 
     Raises:
         Frozen: when the signed transaction did anything else.
     """
-    planned = Counter(
-        (each.transfer.source, each.transfer.destination, each.transfer.lamports)
-        for each in open_transfers
+    payer = custody.operator.fee_payer
+    planned = Counter[Move](_move(each.transfer, tokens) for each in open_transfers)
+    planned.update((None, payer, address, lamports) for address, lamports in floors)
+    happened = Counter[Move](
+        (None, each.source, each.destination, each.lamports) for each in landed.moved
     )
-    planned.update((custody.operator.fee_payer, address, lamports) for address, lamports in floors)
-    happened = Counter((each.source, each.destination, each.lamports) for each in landed.moved)
+    happened.update(
+        (each.mint, each.source, each.destination, each.amount) for each in landed.tokens_moved
+    )
     if planned != happened:
         raise Frozen(f"{landed.signature} moved something else than was planned")
+
+
+def _move(planned: PlannedTransfer, tokens: Mapping[str, Token]) -> Move:
+    token = tokens.get(planned.asset.name)
+    if token is None:
+        return None, planned.source, planned.destination, planned.lamports
+    return token.mint, planned.source, destination_of(planned, token), planned.lamports
 
 
 async def _land(
@@ -175,7 +193,7 @@ async def _told_of_stake(
     in_time: bool,
 ) -> list[Event]:
     assert transfer.room is not None, "a stake has a room"
-    facts: dict[str, object] = {"lamports": str(transfer.lamports)}
+    facts: dict[str, object] = {"lamports": str(transfer.lamports), **transfer.asset.facts}
     if not in_time:
         return [Event(Kind.STAKE_MISSED, at, room=transfer.room, user=transfer.user, facts=facts)]
     yes, no = await attempts.pool(connection, transfer.room)
@@ -193,7 +211,9 @@ async def _told_of_stake(
 
 
 def _told(transfer: PlannedTransfer, signature: Signature, at: UnixMs) -> list[Event]:
-    facts = {"lamports": str(transfer.lamports), "signature": signature}
+    facts = {
+        "lamports": str(transfer.lamports), "signature": signature, **transfer.asset.facts
+    }  # fmt: skip
     match transfer.kind:
         case TransferKind.SHARES:
             return []

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import structlog
 
 from chain.addresses import recipient_gate
+from chain.token_gates import token_recipient_gate
 from chain.trouble import NotKnown
 from rooms.refusal import Refused
 from rooms.transfer import TransferKind
@@ -20,6 +21,7 @@ from storage.attempts import DueTransfer, PlannedTransfer
 from storage.connections import transaction
 from streams import releases
 from streams.custody import Custody
+from streams.tokens import read_tokens
 
 log = structlog.get_logger()
 
@@ -44,9 +46,14 @@ async def that_may_be_signed(custody: Custody, due: Sequence[DueTransfer]) -> li
 async def _look(custody: Custody, transfer: PlannedTransfer) -> None:
     async with custody.connections.acquire() as connection:
         ours = await addresses.owners(connection, [transfer.destination])
+        known = await read_tokens(connection)
     if ours:
         raise Refused("our_address", "This address belongs to us.")
-    await recipient_gate(custody.providers, transfer.destination, transfer.lamports)
+    if transfer.asset.is_token:
+        token = known[transfer.asset.name]
+        await token_recipient_gate(custody.providers, transfer.destination, token)
+    else:
+        await recipient_gate(custody.providers, transfer.destination, transfer.lamports)
 
 
 async def _give_back(custody: Custody, transfer: PlannedTransfer, refusal: Refused) -> None:

@@ -77,7 +77,10 @@ async def release(
     for each in transfers:
         assert each.user is not None, "only a person's money is released"
         assert each.subject is not None, "it was held for something"
-        facts = {"lamports": str(each.lamports), **({"sentence": why} if why else {})}
+        facts = {
+            "lamports": str(each.lamports), **({"sentence": why} if why else {}),
+            **each.asset.facts,
+        }  # fmt: skip
         if each.kind is TransferKind.STAKE:
             await attempts.release_stake(connection, each.subject)
             events.append(

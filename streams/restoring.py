@@ -12,21 +12,27 @@ Why       a restored database believes that payouts of yesterday are still due. 
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from chain.deposits import Cursor, final_history
-from chain.reading import LandedTransaction, Moved
+from chain.reading import LandedTransaction
+from chain.rpc import Rpc
 from chain.signer import KeyPath
+from chain.tokens import ACCOUNT_BYTES, Token, read_holding, token_account
 from chain.trouble import NotKnown
+from rooms.asset import SOL
 from rooms.transfer import TransferKind
 from rooms.units import Address, BlockHeight, Lamports, Signature, Slot
 from storage import addresses, attempts, restores
 from storage import deposits as deposit_rows
+from storage.addresses import OwnAddress
 from storage.connections import Connection, transaction
 from storage.restores import NotRebuiltError
 from streams.custody import Custody, path_of
+from streams.tokens import read_tokens
 
 log = structlog.get_logger()
 
@@ -37,6 +43,16 @@ _OUT: Final = re.compile(r"r1 out (?P<withdrawal>\d{1,18})")
 _SETTLED: Final = re.compile(r"r1 settled (?P<room>\d{1,19}) (?P<outcome>YES|NO|VOID) [0-9a-f]{64}")
 _SIDES: Final = {"Y": "YES", "N": "NO"}
 _FROM_VAULT: Final = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Lamports, or a token's base units, that went from one place to another."""
+
+    source: Address
+    destination: Address
+    lamports: Lamports
+    token: Token | None = None
 
 
 class NotPlacedError(Exception):
@@ -140,16 +156,16 @@ async def _place(custody: Custody, landed: LandedTransaction) -> None:
         NotPlacedError: with what it waits for; nothing was written.
     """
     fee_payer = custody.operator.fee_payer
-    moved = [each for each in landed.moved if each.source != fee_payer]
     floors: dict[Address, int] = {}
     for each in landed.moved:
         if each.source == fee_payer:
             floors[each.destination] = floors.get(each.destination, 0) + each.lamports
     async with transaction(custody.connections) as connection:
         await custody.fence(connection)
+        moved = await _moves(custody, connection, landed)
         found: list[int] = []
-        for each in moved:
-            found.append(await _transfer(custody, connection, landed, each, found))
+        for move in moved:
+            found.append(await _transfer(custody, connection, landed, move, found))
         await attempts.write_down(
             connection,
             signature=landed.signature,
@@ -170,7 +186,7 @@ async def _transfer(
     custody: Custody,
     connection: Connection,
     landed: LandedTransaction,
-    moved: Moved,
+    moved: Move,
     taken: Sequence[int],
 ) -> int:
     """Return the planned transfer that this movement was, rebuilt when the memo says how."""
@@ -208,12 +224,56 @@ async def _transfer(
     return transfer
 
 
+async def _moves(custody: Custody, connection: Connection, landed: LandedTransaction) -> list[Move]:
+    """Return what a transaction of ours moved beside fees and rent, as it was planned.
+
+    Raises:
+        NotPlacedError: when it moved a token that is not allowed, or whose account it was sent to
+            cannot be told.
+    """
+    fee_payer = custody.operator.fee_payer
+    moves = [
+        Move(each.source, each.destination, each.lamports)
+        for each in landed.moved
+        if each.source != fee_payer
+    ]
+    by_mint = {token.mint: token for token in (await read_tokens(connection)).values()}
+    for each in landed.tokens_moved:
+        token = by_mint.get(each.mint) if each.mint else None
+        if token is None:
+            raise NotPlacedError(f"{each.mint} is no token of the settings")
+        # An old database may not have written down yet where a wallet of ours keeps it.
+        wallets = await addresses.owners(connection, [each.authority])
+        if each.authority in wallets and token_account(each.authority, token) == each.source:
+            own = wallets[each.authority]
+            await addresses.insert_accounts(connection, token.name, [(each.source, own)])
+        destination = each.destination
+        if _OUT.fullmatch(_memo(landed)):
+            destination = await _wallet_of(custody, destination, token)
+        moves.append(Move(each.source, destination, Lamports(each.amount), token))
+    return moves
+
+
+async def _wallet_of(custody: Custody, account: Address, token: Token) -> Address:
+    """Return whose a token account is, by two providers; a withdrawal names its wallet."""
+
+    async def look(rpc: Rpc) -> Address | None:
+        _, found = await rpc.stored([account], "finalized", ACCOUNT_BYTES + 1)
+        holding = read_holding(found[account], token)
+        return None if holding is None else holding.owner
+
+    owner = await custody.providers.agreed(look)
+    if owner is None or token_account(owner, token) != account:
+        raise NotPlacedError(f"whose account for {token.name} {account} is")
+    return owner
+
+
 async def _rebuild_stake(
     custody: Custody,
     connection: Connection,
     signature: Signature,
     memo: re.Match[str],
-    moved: Moved,
+    moved: Move,
 ) -> None:
     room = int(memo["room"])
     owners = await addresses.owners(connection, [moved.source, moved.destination])
@@ -221,9 +281,15 @@ async def _rebuild_stake(
         raise NotPlacedError(f"whose address {moved.source} is: the person must send /start")
     if moved.destination not in owners:
         vault = await custody.signer.address(KeyPath.vault(room))
-        if vault != moved.destination:
+        token = moved.token
+        place = vault if token is None else token_account(vault, token)
+        if place != moved.destination:
             raise NotPlacedError(f"{moved.destination} is not the vault of room {room}")
-        await restores.restore_room(connection, signature, room, vault)
+        asset = SOL.name if token is None else token.name
+        await restores.restore_room(connection, signature, room, vault, asset)
+        if token is not None:
+            own = OwnAddress(vault, "vault", room=room)
+            await addresses.insert_accounts(connection, token.name, [(place, own)])
     await restores.restore_stake(
         connection, signature, int(memo["stake"]), moved.source, moved.destination,
         _SIDES[memo["side"]], moved.lamports,
@@ -256,7 +322,10 @@ async def check_addresses(custody: Custody) -> None:
 
 def _memo(landed: LandedTransaction) -> str:
     """Return the memo that the owner of the money signed; nothing else counts."""
-    for each in landed.moved:
-        for memo in landed.memos_of(each.source) if each.source != landed.fee_payer else ():
+    owners = [each.source for each in landed.moved] + [
+        each.authority for each in landed.tokens_moved
+    ]
+    for owner in owners:
+        for memo in landed.memos_of(owner) if owner != landed.fee_payer else ():
             return memo
     return ""

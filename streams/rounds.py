@@ -26,6 +26,7 @@ from streams.receipts import post_fates
 from streams.releases import release_overdue
 from streams.restoring import is_restoring, look_back, may_be_missing_stakes, restore
 from streams.seals import seal_due
+from streams.tokens import ensure_tokens
 from streams.transfers import resend, sign_due
 from streams.wake import WakeUps
 
@@ -93,6 +94,7 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
     async with asyncio.TaskGroup() as rounds:
         rounds.create_task(_again(examine, pace.health_ms))
         # Nothing else begins before custody knows whether this database has forgotten anything.
+        await _once(lambda: _ensure_tokens(custody), pace.work_ms)
         await _once(lambda: look_back(custody), pace.work_ms)
         rounds.create_task(_again(work, pace.work_ms, bell))
         rounds.create_task(_again(fates, pace.fates_ms, custody.hints.fates))
@@ -134,6 +136,10 @@ async def _look_for_deposits(custody: Custody, every_ms: int) -> None:
                 await hints.deposits.wait()
         except TimeoutError:
             continue
+
+
+async def _ensure_tokens(custody: Custody) -> None:
+    await ensure_tokens(custody.connections, custody.providers, custody.tokens)
 
 
 async def _once(work: Callable[[], Awaitable[object]], every_ms: int) -> None:

@@ -12,6 +12,7 @@ from rooms import ledger
 from rooms.canonical import canonical, content_hash
 from rooms.event import Event, Kind
 from rooms.evidence import RULE_VERSION, Evidence, bundle_of, division_of
+from rooms.ledger import Account
 from rooms.refusal import Impossible, must
 from rooms.room import Outcome
 from rooms.settlement import Settlement, settle
@@ -43,9 +44,7 @@ async def claim_settlements(money: Money) -> int:
         )
         if not decided:
             return 0
-        pools = await accounts.balances(
-            connection, [ledger.pool(each.room.rule.id) for each in decided]
-        )
+        pools = await accounts.balances(connection, [_pool(each) for each in decided])
         seen = await evidence_rows.gather(
             connection, [settlements.watched(each) for each in decided]
         )
@@ -53,7 +52,7 @@ async def claim_settlements(money: Money) -> int:
         for each in decided:
             room = each.room.rule.id
             try:
-                settlement = divide(each, pools[ledger.pool(room)])
+                settlement = divide(each, pools[_pool(each)])
                 divided.append((each, witness(each, settlement, seen[room])))
             except Impossible as wrong:
                 await set_aside.set_aside(connection, f"rooms/{room}", repr(each), str(wrong))
@@ -68,6 +67,10 @@ async def claim_paid(money: Money) -> int:
         return len(
             await rooms.mark_paid(connection, await rooms.finished(connection, money.batch_max))
         )
+
+
+def _pool(decided: Decided) -> Account:
+    return ledger.pool(decided.room.rule.id).of(decided.room.rule.asset)
 
 
 def divide(decided: Decided, pool: Lamports) -> Settlement:
@@ -130,14 +133,14 @@ async def _write(connection: Connection, divided: list[tuple[Decided, Divided]])
         return
     results = [each for _, each in divided]
     at = await settlements.insert(connection, results)
-    await outbox.tell(connection, [_settled(each, at) for each in results])
+    await outbox.tell(connection, [_settled(one, each, at) for one, each in divided])
     for decided, each in divided:
         await outbox.tell_bettors(connection, each.room, at, _bettors(decided, each))
     await accounts.post(
         connection,
         [
-            ledger.settlement(each.room, each.settlement.pool)
-            for each in results
+            ledger.settlement(each.room, each.settlement.pool).of(one.room.rule.asset)
+            for one, each in divided
             if each.settlement.pool
         ],
     )
@@ -160,7 +163,7 @@ async def _write(connection: Connection, divided: list[tuple[Decided, Divided]])
                  pool=each.settlement.pool)  # fmt: skip
 
 
-def _settled(divided: Divided, at: UnixMs) -> Event:
+def _settled(decided: Decided, divided: Divided, at: UnixMs) -> Event:
     settlement = divided.settlement
     return Event(
         Kind.ROOM_SETTLED,
@@ -172,6 +175,7 @@ def _settled(divided: Divided, at: UnixMs) -> Event:
             "pool": str(settlement.pool),
             "payouts": len(settlement.payouts) + len(settlement.refunds),
             "evidence_hash": divided.evidence_hash,
+            **decided.room.rule.money.facts,
         },
     )
 

@@ -8,19 +8,12 @@ Promises  nothing is signed that does not follow from the rows anew; nothing is 
 Why       a signing whose bytes are lost can still land: only what is written down can be judged.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
 import structlog
 
 from chain.signer import KeyPath
-from chain.transactions import (
-    Batch,
-    RecentBlockhash,
-    SignedTransaction,
-    Transfer,
-    sign_batch,
-)
+from chain.transactions import RecentBlockhash, SignedTransaction, sign_batch
 from chain.trouble import NotKnown, SignerRefused
 from rooms.transfer import TransferKind
 from rooms.units import Address, Lamports
@@ -29,15 +22,16 @@ from storage.attempts import DueTransfer, LiveAttempt
 from storage.connections import Connection, transaction
 from storage.flags import Flag
 from streams import recipients, releases
-from streams.custody import Custody, paths_of
+from streams.batches import batch_of, batches, ends_of, that_fit, transfers_max
+from streams.custody import Custody, path_of
 from streams.divisions import are_as_planned
+from streams.tokens import read_tokens
 
 log = structlog.get_logger()
 
 DUE_MAX = 240
 """Whole transactions of 60: a batch cut short costs as much as a full one."""
 PRICED_ADDRESSES_MAX = 50
-_FROM_VAULT = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
 
 
 async def sign_due(custody: Custody) -> int:
@@ -55,7 +49,7 @@ async def sign_due(custody: Custody) -> int:
     rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum())
     price = await _priority_price(custody, due)
     done = 0
-    for together in batches(due, custody.transfers_max):
+    for together in batches(custody, due):
         try:
             attempt = await _sign(custody, together, recent, rent_minimum, price)
         except SignerRefused as refusal:
@@ -65,21 +59,6 @@ async def sign_due(custody: Custody) -> int:
             done += 1
             await send_first(custody, attempt)
     return done
-
-
-def batches(due: Sequence[DueTransfer], transfers_max: int) -> Iterator[list[DueTransfer]]:
-    """Put together what may land together: what leaves one vault, in the order it is due."""
-    shared: list[DueTransfer] = []
-    for each in due:
-        if each.transfer.alone or each.transfer.kind not in _FROM_VAULT:
-            yield [each]
-        else:
-            shared.append(each)
-    shared.sort(key=lambda each: each.transfer.source)
-    for _, group in groupby(shared, key=lambda each: each.transfer.source):
-        waiting = list(group)
-        for start in range(0, len(waiting), transfers_max):
-            yield waiting[start : start + transfers_max]
 
 
 async def send_first(custody: Custody, attempt: LiveAttempt) -> None:
@@ -148,35 +127,30 @@ async def _sign(
         return None
     async with custody.connections.acquire() as connection:
         await custody.fence(connection)
-        named = sorted({address for each in together for address in _named(each)})
+        named = sorted({address for each in together for address in ends_of(each)})
         owners = await addresses.owners(connection, named)
-        under = await attempts.floors(connection, [each for each in named if each in owners])
+        token = (await read_tokens(connection)).get(together[0].transfer.asset.name)
+        # A person's own account for a token was opened by who first sent something there.
+        ours = [each for each in named if each in owners]
+        laid = [each for each in ours if token is None or owners[each].kind != "user"]
+        under = await attempts.floors(connection, laid)
         memo = await _memo(connection, together)
+    if token is not None:
+        size = token.account_bytes
+        rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum(size))
     lacks = {
         address: Lamports(rent_minimum - there)
         for address, there in under.items()
         if there < rent_minimum
     }
-    together = _that_fit(together, lacks, custody.transfers_max)
-    touched = {address for each in together for address in _named(each)}
+    together = that_fit(together, lacks, transfers_max(custody, token))
+    touched = {address for each in together for address in ends_of(each)}
     lacking = [(address, lamports) for address, lamports in lacks.items() if address in touched]
-    batch = Batch(
-        transfers=(
-            *(Transfer(fee_payer, address, lamports) for address, lamports in lacking),
-            *(
-                Transfer(each.transfer.source, each.transfer.destination, each.transfer.lamports)
-                for each in together
-            ),
-        ),
-        memo=memo,
-        owner=together[0].transfer.source,
-        fee_payer=fee_payer,
-        # A person with several refunds from one vault gets them in one transaction.
-        may_repeat=True,
-    )
-    paths = paths_of(owners, sorted({each.transfer.source for each in together}))
+    batch = batch_of(together, token, owners, lacking, memo, fee_payer)
+    signing = {each.transfer.source for each in together}
+    paths = {owners[each].wallet: path_of(owners[each]) for each in sorted(signing)}
     paths[fee_payer] = KeyPath.fee_payer()
-    priority = None if price is None else custody.fees.priority_fee(price, len(batch.transfers))
+    priority = None if price is None else custody.fees.priority_fee(price, batch.weight)
     signed = await sign_batch(custody.signer, batch, paths, recent, custody.fees, priority)
     try:
         attempt = await write_down(
@@ -257,25 +231,6 @@ async def _try_later(
     log.error("signer refused", transfers=ids, why=str(refusal))
     async with custody.connections.acquire() as connection:
         await attempts.plan_again(connection, ids, refused=True, alone=len(ids) > 1)
-
-
-def _named(due: DueTransfer) -> tuple[Address, Address]:
-    return due.transfer.source, due.transfer.destination
-
-
-def _that_fit(
-    together: Sequence[DueTransfer], lacks: Mapping[Address, Lamports], transfers_max: int
-) -> list[DueTransfer]:
-    """Take the first transfers that fit with the floors of what they touch; the rest waits."""
-    fitting: list[DueTransfer] = []
-    floors: set[Address] = set()
-    for each in together:
-        more = {address for address in _named(each) if address in lacks}
-        if len(fitting) + 1 + len(floors | more) > transfers_max:
-            break
-        fitting.append(each)
-        floors |= more
-    return fitting
 
 
 async def _memo(connection: Connection, together: Sequence[DueTransfer]) -> str:

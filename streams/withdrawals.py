@@ -36,14 +36,20 @@ async def claim_asked(money: Money) -> int:
         if not asked:
             return 0
         is_open = await flags.is_open(connection, Flag.WITHDRAWALS)
-        limits = await withdrawal_limits.read(connection)
+        limits = {
+            asset: await withdrawal_limits.read(connection, asset)
+            for asset in sorted({each.asset.name for each in asked})
+        }
         # Locked before anything is read, so that what is available stays what it is.
         await accounts.lock(
             connection,
-            [account(user) for user in {each.user for each in asked}
+            [account(user).of(asset)
+             for user, asset in sorted({(each.user, each.asset.name) for each in asked})
              for account in (ledger.available, ledger.held)],
         )  # fmt: skip
-        parties = await outlooks.read(connection, [(each.user, each.to_address) for each in asked])
+        parties = await outlooks.read(
+            connection, [(each.user, each.to_address, each.asset) for each in asked]
+        )
         accepted: list[tuple[Asked, UnixMs]] = []
         refused: list[tuple[int, Refused]] = []
         events: list[Event] = []
@@ -51,7 +57,12 @@ async def claim_asked(money: Money) -> int:
             try:
                 if not is_open:
                     raise Refused("paused", "Withdrawals are paused just now; nothing has moved.")
-                moment = judge(each, known, [one for one, _ in accepted], limits)
+                moment = judge(
+                    each,
+                    known,
+                    [one for one, _ in accepted if one.asset == each.asset],
+                    limits[each.asset.name],
+                )
             except Refused as refusal:
                 refused.append((each.id, refusal))
                 events.append(_refused(each, refusal, known.outlook.now))
@@ -61,7 +72,7 @@ async def claim_asked(money: Money) -> int:
         await accounts.post(
             connection,
             [
-                ledger.hold(f"withdrawal:{each.id}", each.user, each.lamports)
+                ledger.hold(f"withdrawal:{each.id}", each.user, each.lamports).of(each.asset.name)
                 for each, _ in accepted
             ],
         )
@@ -95,8 +106,9 @@ async def claim_cancelled(money: Money) -> int:
         events: list[Event] = []
         now = UnixMs(await connection.fetchval("SELECT now_ms()"))
         for each in wanted:
-            entries.append(ledger.release(f"withdrawal:{each.id}", each.user, each.lamports))
-            facts = {"lamports": str(each.lamports), "cancelled": True}
+            entry = ledger.release(f"withdrawal:{each.id}", each.user, each.lamports)
+            entries.append(entry.of(each.asset.name))
+            facts = {"lamports": str(each.lamports), "cancelled": True, **each.asset.facts}
             events.append(Event(Kind.WITHDRAWAL_RELEASED, now, user=each.user, facts=facts))
         await withdrawals.call_off(connection, [each.id for each in wanted])
         await accounts.post(connection, entries)
@@ -111,7 +123,7 @@ def judge(asked: Asked, parties: Parties, before: list[Asked], limits: Withdrawa
     Args:
         asked: the withdrawal.
         parties: what is known of its person and its address, and is written down.
-        before: what was allowed just now and is not written down yet.
+        before: what was allowed just now in the same asset and is not written down yet.
         limits: what this installation allows.
 
     Raises:
@@ -146,6 +158,7 @@ def _accepted(asked: Asked, moment: UnixMs, now: UnixMs) -> Event:
             "lamports": str(asked.lamports),
             "to_address": asked.to_address,
             "due_at": moment,
+            **asked.asset.facts,
         },
     )
 
@@ -161,5 +174,6 @@ def _refused(asked: Asked, refusal: Refused, now: UnixMs) -> Event:
             "to_address": asked.to_address,
             "code": refusal.code,
             "sentence": refusal.sentence,
+            **asked.asset.facts,
         },
     )

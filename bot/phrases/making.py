@@ -10,6 +10,7 @@ from html import escape
 from bot.conversation import Draft
 from bot.phrases import words
 from bot.phrases.room import meaning, price
+from rooms.asset import Asset
 from rooms.derived import CONDITION
 from rooms.expression.reading import Misread
 from rooms.feed import Feed
@@ -83,13 +84,22 @@ def ask_deadline(draft: Draft, feed: Feed, least_ms: int) -> str:
     )
 
 
-def ask_limits(draft: Draft, feed: Feed, limits: RoomLimits) -> str:
+def ask_asset(draft: Draft, feed: Feed) -> str:
+    """Ask what is staked."""
+    return (
+        f"<b>New room</b> · stakes\n{chosen(draft, feed)}\n\n"
+        "What do people stake? It stays so for the whole room."
+    )
+
+
+def ask_limits(draft: Draft, feed: Feed, limits: RoomLimits, asset: Asset) -> str:
     """Ask for stake limits."""
     return (
         f"<b>New room</b> · stake limits\n{chosen(draft, feed)}\n\n"
-        f"Between {words.sol(limits.stake_lamports_min)} and "
-        f"{words.sol(limits.stake_lamports_max)} a person.\n"
-        "Choose, or type two amounts such as <code>0.1 - 2</code>."
+        f"Between {words.money(limits.stake_lamports_min, asset)} and "
+        f"{words.money(limits.stake_lamports_max, asset)} a person.\n"
+        f"Choose, or type two amounts such as <code>{'5 - 100' if asset.is_token else '0.1 - 2'}"
+        "</code>."
     )
 
 
@@ -129,7 +139,8 @@ def review(
         f"Watch starts {words.length(room.watch_at - room.lock_at)} later\n"
         f"Ends {words.length(room.deadline_at - room.opened_at)} after opening\n"
         f"Touch rule: {words.touch_rule(room.held_ms)}\n"
-        f"Stakes {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}\n"
+        f"Stakes {words.money(room.stake_lamports_min, room.money)} to "
+        f"{words.money(room.stake_lamports_max, room.money)}\n"
         f"Fees {words.fees(room)}; the host's part is yours",
     ]
     if feed.unit == CONDITION:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bot.phrases import words
 from bot.phrases.room import settled_line
+from rooms.asset import SOL, Asset
 from rooms.event import Kind
 from rooms.room import Outcome, Side
 from rooms.units import UnixMs
@@ -43,19 +44,19 @@ def _room_refused(facts: Facts, now: UnixMs, explorer: str | None) -> str:
 
 
 def _deposit(facts: Facts, now: UnixMs, explorer: str | None) -> str:
-    return f"💰 <b>+{_sol(facts)}</b> arrived in your wallet.\n{_proof(facts, explorer)}"
+    return f"💰 <b>+{_money(facts)}</b> arrived in your wallet.\n{_proof(facts, explorer)}"
 
 
 def _deposit_undone(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"↩️ <b>{_sol(facts)}</b> that had arrived is gone: the network dropped that payment "
+        f"↩️ <b>{_money(facts)}</b> that had arrived is gone: the network dropped that payment "
         "before it was final. Where it came from it was not taken, or it will arrive again."
     )
 
 
 def _withdrawal_refused(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"⚠️ <b>Your withdrawal of {_sol(facts)} was refused.</b>\n"
+        f"⚠️ <b>Your withdrawal of {_money(facts)} was refused.</b>\n"
         f"{escape(facts['sentence'])} Nothing has moved."
     )
 
@@ -64,33 +65,33 @@ def _withdrawal_accepted(facts: Facts, now: UnixMs, explorer: str | None) -> str
     due_at = int(facts["due_at"])
     when = f"leaves {words.until(due_at, now)}" if due_at > now else "is leaving"
     to_address = escape(words.grouped(facts["to_address"]))
-    return f"📤 <b>{_sol(facts)}</b> {when}, to:\n<pre>{to_address}</pre>"
+    return f"📤 <b>{_money(facts)}</b> {when}, to:\n<pre>{to_address}</pre>"
 
 
 def _withdrawal_paid(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"✅ <b>{_sol(facts)}</b> landed at {_short(facts['to_address'])}.\n"
+        f"✅ <b>{_money(facts)}</b> landed at {_short(facts['to_address'])}.\n"
         f"{_proof(facts, explorer)}"
     )
 
 
 def _withdrawal_released(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     if facts.get("cancelled"):
-        return f"↩️ Called off: <b>{_sol(facts)}</b> is in your wallet again."
+        return f"↩️ Called off: <b>{_money(facts)}</b> is in your wallet again."
     if facts.get("sentence"):
         return (
-            f"↩️ Your withdrawal of <b>{_sol(facts)}</b> did not leave; it is back in your wallet."
+            f"↩️ Your withdrawal of <b>{_money(facts)}</b> did not leave; it is back in your wallet."
             f"\n{escape(facts['sentence'])}"
         )
     return (
-        f"↩️ Your withdrawal of <b>{_sol(facts)}</b> never landed; it is back in your wallet. "
+        f"↩️ Your withdrawal of <b>{_money(facts)}</b> never landed; it is back in your wallet. "
         "You can try again."
     )
 
 
 def _bet_taken(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"🎟 <b>{facts['side']} · {_sol(facts)}</b> is in: {_room(card)}\n"
+        f"🎟 <b>{facts['side']} · {_money(facts)}</b> is in: {_room(card)}\n"
         "Reserved from your wallet; the stake is on its way to the room."
     )
 
@@ -104,21 +105,21 @@ def _bet_refused(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None
 
 def _bet_confirmed(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"📥 <b>{facts['side']} · {_sol(facts)}</b> landed in {_room(card)}\n"
+        f"📥 <b>{facts['side']} · {_money(facts)}</b> landed in {_room(card)}\n"
         f"{_proof(facts, explorer)}"
     )
 
 
 def _stake_missed(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"↩️ Your stake of <b>{_sol(facts)}</b> reached {_room(card)} after the cut. "
+        f"↩️ Your stake of <b>{_money(facts)}</b> reached {_room(card)} after the cut. "
         "It is not in the pool and goes back to you in full."
     )
 
 
 def _stake_released(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"↩️ Your stake of <b>{_sol(facts)}</b> never reached {_room(card)}. "
+        f"↩️ Your stake of <b>{_money(facts)}</b> never reached {_room(card)}. "
         "It is in your wallet again."
     )
 
@@ -131,11 +132,12 @@ def _opened(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> 
 
 
 def _locked(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
-    total = card.yes.lamports + card.no.lamports
+    asset, total = card.room.money, card.yes.lamports + card.no.lamports
     return (
         f"🔒 <b>Bets are closed:</b> {_room(card)}\n"
-        f"YES {words.about(card.yes.lamports)} SOL · NO {words.about(card.no.lamports)} SOL · "
-        f"pool {words.about(total)} SOL"
+        f"YES {words.about(card.yes.lamports, asset)} {asset.name} · "
+        f"NO {words.about(card.no.lamports, asset)} {asset.name} · "
+        f"pool {words.about(total, asset)} {asset.name}"
     )
 
 
@@ -164,26 +166,27 @@ def _settled(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) ->
     how = "given back" if facts.get("outcome") == Outcome.VOID else "divided"
     return (
         f"🧾 <b>Settled:</b> {_room(card)}\n"
-        f"Pool {words.sol(pool)}, {how}. {words.evidence(card.room.id, facts['evidence_hash'])}"
+        f"Pool {words.money(pool, card.room.money)}, {how}. "
+        f"{words.evidence(card.room.id, facts['evidence_hash'])}"
     )
 
 
 def _won(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
-    return f"🏆 <b>You won {_sol(facts)}</b> in {_room(card)}\nIt is on its way to your wallet."
+    won = words.money(int(facts["lamports"]), card.room.money)
+    return f"🏆 <b>You won {won}</b> in {_room(card)}\nIt is on its way to your wallet."
 
 
 def _lost(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
     side = f"{Side(facts['side'])} · " if facts.get("side") else ""
-    return (
-        f"🎈 You lost {side}{words.sol(int(facts['staked']))} in {_room(card)}\nNext time. /rooms"
-    )
+    staked = words.money(int(facts["staked"]), card.room.money)
+    return f"🎈 You lost {side}{staked} in {_room(card)}\nNext time. /rooms"
 
 
 def _paid(facts: Facts, card: RoomCard, now: UnixMs, explorer: str | None) -> str:
     if facts.get("refund"):
-        head = f"↩️ <b>{_sol(facts)}</b> came back to your wallet from {_room(card)}"
+        head = f"↩️ <b>{_money(facts)}</b> came back to your wallet from {_room(card)}"
     else:
-        head = f"💸 <b>{_sol(facts)}</b> was paid to your wallet from {_room(card)}"
+        head = f"💸 <b>{_money(facts)}</b> was paid to your wallet from {_room(card)}"
     return f"{head}\n{_proof(facts, explorer)}"
 
 
@@ -219,8 +222,9 @@ def _room(card: RoomCard) -> str:
     return f"{words.title_of(card)} · room {words.code(card.room.id)}"
 
 
-def _sol(facts: Facts) -> str:
-    return words.sol(int(facts["lamports"]))
+def _money(facts: Facts) -> str:
+    asset = Asset(facts["asset"], int(facts["decimals"])) if "asset" in facts else SOL
+    return words.money(int(facts["lamports"]), asset)
 
 
 def _short(address: str) -> str:

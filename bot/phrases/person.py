@@ -37,7 +37,7 @@ def welcome(name: str, wallet: Wallet, *, new: bool) -> str:
     return (
         f"{hello}\n\n{pitch}\n\n"
         f"Your wallet: <code>{escape(wallet.address)}</code>\n"
-        f"Available: <b>{words.sol(wallet.available)}</b>"
+        f"Available: <b>{words.money(wallet.available)}</b>"
     )
 
 
@@ -83,13 +83,19 @@ def rules(limits: RoomLimits) -> str:
     )
 
 
-def wallet_card(wallet: Wallet) -> str:
-    """Show what a person has."""
+def wallet_card(wallet: Wallet, tokens: Sequence[Wallet] = ()) -> str:
+    """Show what a person has, of SOL and of each token."""
     if wallet.address is None:
         return "<b>Wallet</b>\n\n⏳ It is being made; I will tell you in a moment."
-    rows: list[tuple[str, ...]] = [("Available", words.sol(wallet.available))]
+    tables = [words.table(_rows_of(each)) for each in (wallet, *tokens)]
+    shown = "\n".join(tables)
+    return f"<b>Wallet</b>\n<code>{escape(wallet.address)}</code>\n\n{shown}"
+
+
+def _rows_of(wallet: Wallet) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("Available", words.money(wallet.available, wallet.asset))]
     rows += [
-        (name, words.sol(lamports))
+        (name, words.money(lamports, wallet.asset))
         for name, lamports in (
             ("Reserved", wallet.held),
             ("In rooms", wallet.in_rooms),
@@ -98,18 +104,19 @@ def wallet_card(wallet: Wallet) -> str:
         )
         if lamports
     ]
-    return f"<b>Wallet</b>\n<code>{escape(wallet.address)}</code>\n\n{words.table(rows)}"
+    return rows
 
 
-def deposit(wallet: Wallet) -> str:
+def deposit(wallet: Wallet, tokens: Sequence[str] = ()) -> str:
     """Say how lamports come in."""
     if wallet.address is None:
         return "<b>Deposit</b>\n\n⏳ Your wallet is being made; I will tell you in a moment."
+    what = " or ".join(("SOL", *tokens))
     return (
         "<b>Deposit</b>\n\n"
-        "Send SOL to your own address:\n"
+        f"Send {what} to your own address:\n"
         f"<code>{escape(wallet.address)}</code>\n\n"
-        "Only SOL, on Solana. I will tell you as soon as it has arrived. No fee."
+        f"Only {what}, on Solana. I will tell you as soon as it has arrived. No fee."
     )
 
 
@@ -124,8 +131,8 @@ def history(lines: Sequence[HistoryLine], page: int, explorer: str | None) -> st
         proof = words.proof(signature, explorer)
         parts.append(
             f"{words.day(line.at)} · {_entry_words(line.key)}\n"
-            f"<b>{sign}{words.sol(abs(line.lamports))}</b> → {words.sol(line.balance)}"
-            + (f"\n{proof}" if proof else "")
+            f"<b>{sign}{words.money(abs(line.lamports), line.asset)}</b>"
+            f" → {words.money(line.balance, line.asset)}" + (f"\n{proof}" if proof else "")
         )
     return "\n\n".join(parts)
 
@@ -152,14 +159,15 @@ def referrals(link: str, invited: Invited) -> str:
         "You get 15 % of the protocol's fee on the bets of whoever starts by your link, "
         "for as long as they bet.\n\n"
         f"Came by your link: <b>{people}</b>\n"
-        f"Earned, hosting included: <b>{words.sol(invited.earned)}</b>"
+        f"Earned, hosting included: <b>{words.money(invited.earned)}</b>"
     )
 
 
 def _bet(line: BetLine, now: UnixMs, explorer: str | None) -> str:
     wanted = words.aim(line.comparator, line.move_bps, line.target, line.scale, line.unit)
+    staked = words.money(line.staked, line.asset)
     head = (
-        f"{words.SIDE_SIGN[line.side]} <b>{line.side} · {words.sol(line.staked)}</b> · "
+        f"{words.SIDE_SIGN[line.side]} <b>{line.side} · {staked}</b> · "
         f"{escape(line.feed)} {wanted}\nRoom {words.code(line.room)} · "
     )
     if line.outcome is None:
@@ -173,7 +181,8 @@ def _bet(line: BetLine, now: UnixMs, explorer: str | None) -> str:
     if line.paid is not None:
         verb = "came back" if line.outcome is Outcome.VOID else "paid"
         proof = words.proof(line.signature, explorer)
-        return f"{head}{sign} {line.outcome} · {verb} <b>{words.sol(line.paid)}</b>\n{proof}"
+        paid = words.money(line.paid, line.asset)
+        return f"{head}{sign} {line.outcome} · {verb} <b>{paid}</b>\n{proof}"
     if line.outcome in (Outcome(line.side), Outcome.VOID):
         waits = "not yet settled" if line.state is State.DECIDED else "payment on its way"
         return f"{head}{sign} {line.outcome} · {waits}"

@@ -5,10 +5,12 @@ Out       HTML.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 
 from bot.estimates import Estimate, estimate, own_payout, weight_now
 from bot.phrases import words
+from rooms.asset import Asset
 from rooms.derived import CONDITION
 from rooms.index_price import Reason
 from rooms.room import Outcome, Room, Side, State, VoidReason
@@ -17,6 +19,7 @@ from storage.cards import RoomCard
 from storage.live import LivePrice
 
 SAMPLE_LAMPORTS = Lamports(100_000_000)
+SAMPLE_TOKENS = 10
 
 VOID_WORDS = {
     VoidReason.ONE_SIDED: "everyone was on one side",
@@ -118,7 +121,7 @@ def rooms_list(
         parts.append(
             f"<b>{nth}. {words.title_of(card)}</b>\n"
             f"{words.life(card.state, card.outcome, room, now)} · {clock} · now {shown}\n"
-            f"Pool {words.about(pool)} SOL · "
+            f"Pool {words.about(pool, room.money)} {room.asset} · "
             f"YES {words.odds(card.yes.lamports, pool)} · NO {words.odds(card.no.lamports, pool)}"
             f"{mine}"
         )
@@ -150,8 +153,9 @@ def pick_stake(card: RoomCard, side: Side, available: Lamports, now: UnixMs) -> 
     return (
         f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title_of(card)}</b>\n"
         f"{rule(room, card.unit, card.name)}\n\n"
-        f"How much? You have {words.sol(available)}.\n"
-        f"Here {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)} "
+        f"How much? You have {words.money(available, room.money)}.\n"
+        f"Here {words.money(room.stake_lamports_min, room.money)} to "
+        f"{words.money(room.stake_lamports_max, room.money)} "
         f"a person · locks {words.until(room.lock_at, now)}"
     )
 
@@ -160,7 +164,8 @@ def type_stake(card: RoomCard, side: Side) -> str:
     """Ask for an amount to be typed."""
     return (
         f"{words.SIDE_SIGN[side]} <b>{side}</b> on <b>{words.title_of(card)}</b>\n\n"
-        "Type the amount in SOL, such as <code>0.25</code>."
+        f"Type the amount in {card.room.asset}, such as "
+        f"<code>{'2.5' if card.room.money.is_token else '0.25'}</code>."
     )
 
 
@@ -169,15 +174,17 @@ def review_bet(
 ) -> str:
     """Show a bet before it is placed."""
     room = card.room
-    adding = f" (you add to {words.sol(card.own_lamports)})" if card.own_side else ""
+    adding = (
+        f" (you add to {words.money(card.own_lamports, card.room.money)})" if card.own_side else ""
+    )
     lines = [
         "<b>Your bet</b>",
         "",
-        f"{words.SIDE_SIGN[side]} <b>{side} · {words.sol(lamports)}</b>{adding}",
+        f"{words.SIDE_SIGN[side]} <b>{side} · {words.money(lamports, card.room.money)}</b>{adding}",
         f"{words.title_of(card)} · room {words.code(room.id)}",
         f"Locks {words.until(room.lock_at, now)} · ends {words.moment(room.deadline_at, now)}",
         "",
-        _quote(side, lamports, quote),
+        _quote(side, lamports, quote, room.money),
     ]
     if card.unit == CONDITION:
         lines.append("⚠️ A condition: late bets count as much as early ones.")
@@ -190,7 +197,7 @@ def review_bet(
 def bet_asked(card: RoomCard, side: Side, lamports: Lamports) -> str:
     """Say that a bet is on its way."""
     return (
-        f"⏳ <b>{side} · {words.sol(lamports)}</b> on {words.title_of(card)}\n"
+        f"⏳ <b>{side} · {words.money(lamports, card.room.money)}</b> on {words.title_of(card)}\n"
         f"Room {words.code(card.room.id)}: taking your bet. You will hear in a moment."
     )
 
@@ -218,11 +225,14 @@ def _facts(card: RoomCard, live: LivePrice | None, now: UnixMs) -> list[str]:
         )
     lines.append(f"Touch rule: {words.touch_rule(room.held_ms)} · fees: {words.fees(room)}")
     lines.append(
-        f"Stakes: {words.sol(room.stake_lamports_min)} to {words.sol(room.stake_lamports_max)}"
+        f"Stakes: {words.money(room.stake_lamports_min, room.money)} to "
+        f"{words.money(room.stake_lamports_max, room.money)}"
         + (f" · {card.bettors} of {room.seats} seats" if room.seats else "")
     )
     if room.pool_lamports_max is not None:
-        lines.append(f"All stakes together: at most {words.sol(room.pool_lamports_max)}")
+        lines.append(
+            f"All stakes together: at most {words.money(room.pool_lamports_max, room.money)}"
+        )
     if card.evidence_hash:
         lines.append(words.evidence(room.id, card.evidence_hash))
     return lines
@@ -234,7 +244,7 @@ def _pool(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
         return "No stakes yet." + (" Be the first." if card.state is State.OPEN else "")
     rows = [
         ("", *Side),
-        _row("Pool SOL", lambda side: words.column(card.side(side).lamports)),
+        _row(f"Pool {room.asset}", lambda side: words.column(card.side(side).lamports, room.money)),
         _row("Share", lambda side: words.share_of(card.side(side).lamports, total)),
         _row("Odds", lambda side: words.odds(card.side(side).lamports, total)),
     ]
@@ -243,12 +253,16 @@ def _pool(card: RoomCard, live: LivePrice | None, now: UnixMs) -> str:
         weights = {side: weight_now(room, side, current, now) for side in Side}
         if not room.is_move and card.unit != CONDITION:
             rows.append(_row("Weight now", lambda side: words.times(weights[side])))
-        sample = Lamports(max(SAMPLE_LAMPORTS, room.stake_lamports_min))
+        usual = SAMPLE_LAMPORTS
+        if room.money.is_token:
+            usual = Lamports(SAMPLE_TOKENS * 10**room.asset_decimals)
+        sample = Lamports(max(usual, room.stake_lamports_min))
         quotes = {side: estimate(card, side, sample, weights[side]) for side in Side}
+        shown = partial(words.column, asset=room.money)
         rows += [
-            _row(f"{words.about(sample)} brings", lambda side: words.column(quotes[side].now)),
-            _row("· own side +50 %", lambda side: words.column(quotes[side].low)),
-            _row("· other side +50 %", lambda side: words.column(quotes[side].high)),
+            _row(f"{words.about(sample, room.money)} brings", lambda side: shown(quotes[side].now)),
+            _row("· own side +50 %", lambda side: shown(quotes[side].low)),
+            _row("· other side +50 %", lambda side: shown(quotes[side].high)),
         ]
     people = "1 bettor" if card.bettors == 1 else f"{card.bettors} bettors"
     sealed = "sealed" if card.sealed_at is not None else "not sealed yet"
@@ -263,10 +277,11 @@ def _own(card: RoomCard) -> str:
     assert card.own_side is not None
     said = (
         f"{words.SIDE_SIGN[card.own_side]} You: <b>{card.own_side} · "
-        f"{words.sol(card.own_lamports)}</b>"
+        f"{words.money(card.own_lamports, card.room.money)}</b>"
     )
     if card.outcome is None:
-        said += f" → about {words.about(own_payout(card))} SOL if {card.own_side} wins"
+        payout = words.about(own_payout(card), card.room.money)
+        said += f" → about {payout} {card.room.asset} if {card.own_side} wins"
     return said
 
 
@@ -299,16 +314,16 @@ def _note(card: RoomCard, now: UnixMs) -> str:
     return ""
 
 
-def _quote(side: Side, lamports: Lamports, quote: Estimate) -> str:
+def _quote(side: Side, lamports: Lamports, quote: Estimate, asset: Asset) -> str:
     if quote.now == lamports:
         return (
             f"If {side} wins now, your stake comes back: nobody is on the other side yet. "
             "If it stays so, the room is void and every stake goes back."
         )
     return (
-        f"If {side} wins: about <b>{words.about(quote.now)} SOL</b> "
-        f"({words.about(quote.low)} if your side grows by half, {words.about(quote.high)} if the "
-        "other does). Never less than your stake."
+        f"If {side} wins: about <b>{words.about(quote.now, asset)} {asset.name}</b> "
+        f"({words.about(quote.low, asset)} if your side grows by half, "
+        f"{words.about(quote.high, asset)} if the other does). Never less than your stake."
     )
 
 

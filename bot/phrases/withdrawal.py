@@ -8,29 +8,32 @@ from collections.abc import Sequence
 from html import escape
 
 from bot.phrases import words
+from rooms.asset import SOL, Asset
 from rooms.units import Lamports, UnixMs
 from rooms.withdrawal import WithdrawalLimits
 from storage.address_book import BookLine
 from storage.cards import WaitingLine
 
 
-def ask_amount(available: Lamports, limits: WithdrawalLimits) -> str:
+def ask_amount(available: Lamports, limits: WithdrawalLimits, asset: Asset = SOL) -> str:
     """Ask how much shall leave."""
     return (
         "<b>Withdraw</b> · 1 of 3\n\n"
-        f"Available: <b>{words.sol(available)}</b>\n"
+        f"Available: <b>{words.money(available, asset)}</b>\n"
         f"How much? Type an amount such as <code>0.25</code>, at least "
-        f"{words.sol(limits.lamports_min)}. No fee."
+        f"{words.money(limits.lamports_min, asset)}. No fee."
     )
 
 
-def ask_address(lamports: Lamports, *, known: bool) -> str:
+def ask_address(lamports: Lamports, asset: Asset = SOL, *, known: bool) -> str:
     """Ask where it shall go."""
     how = "Choose an address, or paste a new one." if known else "Paste the Solana address."
-    return f"<b>Withdraw {words.sol(lamports)}</b> · 2 of 3\n\nWhere to? {how}"
+    return f"<b>Withdraw {words.money(lamports, asset)}</b> · 2 of 3\n\nWhere to? {how}"
 
 
-def confirm(lamports: Lamports, to_address: str, waits_ms: int, *, is_known: bool) -> str:
+def confirm(
+    lamports: Lamports, to_address: str, waits_ms: int, asset: Asset = SOL, *, is_known: bool
+) -> str:
     """Show a withdrawal in full and ask for its address in part."""
     when = (
         "It leaves at once."
@@ -39,19 +42,19 @@ def confirm(lamports: Lamports, to_address: str, waits_ms: int, *, is_known: boo
     )
     new = "" if is_known else "\n🆕 You have never sent there."
     return (
-        f"<b>Withdraw {words.sol(lamports)}</b> · 3 of 3\n\n"
+        f"<b>Withdraw {words.money(lamports, asset)}</b> · 3 of 3\n\n"
         f"To:\n<pre>{escape(words.grouped(to_address))}</pre>{new}\n"
-        f"Amount: <b>{words.sol(lamports)}</b> · fee: none\n"
+        f"Amount: <b>{words.money(lamports, asset)}</b> · fee: none\n"
         f"{when}\n\n"
         "Compare every letter with where you want it to go. Then type the <b>last 6 letters</b> "
         "of the address, as they stand there. This stays open for 2 minutes."
     )
 
 
-def asked(lamports: Lamports, to_address: str) -> str:
+def asked(lamports: Lamports, to_address: str, asset: Asset = SOL) -> str:
     """Say that a withdrawal is on its way."""
     return (
-        f"⏳ <b>{words.sol(lamports)}</b> to {_short(to_address)}: "
+        f"⏳ <b>{words.money(lamports, asset)}</b> to {_short(to_address)}: "
         "on it. You will hear when it has left and when it has landed."
     )
 
@@ -71,7 +74,7 @@ def waiting(lines: Sequence[WaitingLine], now: UnixMs) -> str:
     if not lines:
         return "<b>Withdrawals</b>\n\nNothing waits to leave."
     shown = "\n".join(
-        f"{words.sol(each.lamports)} to {_short(each.to_address)}: "
+        f"{words.money(each.lamports, each.asset)} to {_short(each.to_address)}: "
         + ("being judged" if each.due_at is None else f"leaves {words.until(each.due_at, now)}")
         for each in lines
     )

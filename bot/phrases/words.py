@@ -5,38 +5,45 @@ Promises  pure; an estimate is never rounded up; what people wrote is escaped.
 
 from datetime import UTC, datetime
 from html import escape
+from typing import Final
 
+from rooms.asset import SOL, Asset
 from rooms.decimal_text import text_from_whole
 from rooms.derived import CONDITION
 from rooms.room import Comparator, Outcome, Room, Side, State, room_code
 from rooms.units import BPS_WHOLE, Bps, Lamports, Signature, UnixMs, Value
 from storage.cards import RoomCard
 
-ESTIMATE_DECIMALS = 4
+ESTIMATE_DECIMALS: Final = 4
 DAY_MS = 86_400_000
 
 SIDE_SIGN = {Side.YES: "🟢", Side.NO: "🔴"}
 OUTCOME_SIGN = {Outcome.YES: "✅", Outcome.NO: "⛔", Outcome.VOID: "↩️"}
 
 
-def sol(lamports: int) -> str:
-    """Write lamports exactly."""
-    return f"{text_from_whole(lamports, 9)} SOL"
+def money(lamports: int, asset: Asset = SOL) -> str:
+    """Write an amount exactly, with what it is counted in."""
+    return asset.text(lamports)
 
 
-def about(lamports: int) -> str:
-    """Write an estimate of lamports, rounded down; without the unit."""
+def about(lamports: int, asset: Asset = SOL) -> str:
+    """Write an estimate of an amount, rounded down; without the unit."""
     assert lamports >= 0, "an estimate is of something to get"
-    step = 10 ** (9 - ESTIMATE_DECIMALS)
-    if 0 < lamports < step:
+    shown = _in_estimate(lamports, asset)
+    if lamports and not shown:
         return "<0.0001".replace("<", "&lt;")
-    return text_from_whole(lamports // step, ESTIMATE_DECIMALS)
+    return text_from_whole(shown, ESTIMATE_DECIMALS)
 
 
-def column(lamports: int) -> str:
-    """Write an estimate of lamports for a column of numbers: rounded down, four places always."""
-    whole, fraction = divmod(lamports // 10 ** (9 - ESTIMATE_DECIMALS), 10**ESTIMATE_DECIMALS)
+def column(lamports: int, asset: Asset = SOL) -> str:
+    """Write an estimate of an amount for a column of numbers: rounded down, four places always."""
+    whole, fraction = divmod(_in_estimate(lamports, asset), 10**ESTIMATE_DECIMALS)
     return f"{whole}.{fraction:0{ESTIMATE_DECIMALS}d}"
+
+
+def _in_estimate(lamports: int, asset: Asset) -> int:
+    unit: int = 10**asset.decimals
+    return lamports * 10**ESTIMATE_DECIMALS // unit
 
 
 def value(whole: Value | int, scale: int, unit: str) -> str:

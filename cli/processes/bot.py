@@ -33,6 +33,7 @@ async def run(settings: Settings) -> None:
         token=settings.telegram_token.get_secret_value(),
         base_url=settings.telegram_url,
         limits=settings.limits,
+        token_stakes=settings.token_stakes,
         pace=QUICK if settings.profile == "embedded" else PaceSettings(),
     )
     async with (

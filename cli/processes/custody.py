@@ -11,6 +11,7 @@ from chain.transactions import TRANSFERS_MAX
 from cli.ready import tell_ready
 from cli.settings import Settings
 from cli.signer import open_signer
+from rooms.units import Address
 from storage.connections import open_connections
 from storage.leases import Lease, begin_epoch, held
 from streams import topics
@@ -55,6 +56,8 @@ async def run(settings: Settings) -> None:
             fence=lease.fence,
             epoch=epoch,
             watched_max=0 if socket_url is None else settings.watched_addresses_max,
+            tokens={name: Address(rule.mint) for name, rule in settings.tokens.items()},
+            token_deposits_min={name: rule.deposit_min for name, rule in settings.tokens.items()},
         )
         bell = asyncio.Event()
         app = build_app("custody", settings.kafka)

@@ -45,6 +45,7 @@ async def run(settings: Settings) -> None:
             signing=SigningPace(
                 stakes_per_s=settings.stakes_per_second, land_ms=settings.landing_ms
             ),
+            token_stakes=settings.token_stakes,
         )
         app = build_app("worker", settings.kafka)
         places = positions(app)

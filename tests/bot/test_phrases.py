@@ -42,7 +42,7 @@ def seen(html: str) -> str:
 def test_receipts_are_exact_and_estimates_rounded_down(
     lamports: int, exact: str, estimate: str
 ) -> None:
-    assert words.sol(lamports) == exact
+    assert words.money(lamports) == exact
     assert words.about(lamports) == estimate
 
 

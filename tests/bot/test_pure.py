@@ -11,6 +11,7 @@ from bot import actions, buttons, conversation, making_buttons, redaction, repli
 from bot.buttons import Key, Keys
 from bot.estimates import estimate, own_payout
 from bot.pace import Pace
+from rooms.asset import SOL as SOL_ASSET
 from rooms.pool import Stake
 from rooms.room import Outcome, RoomLimits, Side, State
 from rooms.settlement import settle
@@ -84,7 +85,9 @@ def test_every_keyboard_fits_telegram() -> None:
         making_buttons.moves(),
         making_buttons.locks(RoomLimits()),
         making_buttons.deadlines(1_000, RoomLimits()),
-        making_buttons.stake_limits(RoomLimits()),
+        making_buttons.stake_limits(RoomLimits(), SOL_ASSET),
+        making_buttons.assets(["SOL", "USDC"]),
+        buttons.withdraw_amount("SOL", ["USDC"]),
         buttons.wallet("Wa11et"),
         buttons.invite(LINK),
     ]

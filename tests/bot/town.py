@@ -175,9 +175,9 @@ class Town:
             )
         await self.number()
 
-    async def work(self) -> None:
+    async def work(self, **changes: Any) -> None:  # noqa: ANN401 - as Money takes it
         """Do what the worker does with what people asked for."""
-        money = self.place.money(room_limits=LIMITS)
+        money = self.place.money(room_limits=LIMITS, **changes)
         await claim_requests(money)
         await claim_bets(money)
         await claim_asked(money)

@@ -10,6 +10,8 @@ from chain.keystore import Keystore, PassphraseCost
 from chain.providers import Providers
 from chain.settings import ChainSettings, DepositSettings, Endpoint, FeeSettings
 from rooms import ledger
+from rooms.asset import SOL as SOLS
+from rooms.asset import Asset
 from rooms.units import Address, Lamports
 from sandbox.solana.serve import RunningSolana, SolanaSettings, running_solana
 from storage import ledger as ledger_rows
@@ -129,7 +131,7 @@ async def people(world: World, *lamports: int) -> dict[int, Address]:
     return found
 
 
-async def room(world: World, *, cut_in_ms: int) -> None:
+async def room(world: World, *, cut_in_ms: int, asset: Asset = SOLS) -> None:
     """Open room 77 of person 1 whose cut comes so long from now, by the chain's clock."""
     await world.execute(
         """
@@ -141,18 +143,21 @@ async def room(world: World, *, cut_in_ms: int) -> None:
         """
         INSERT INTO rooms (id, creator, feed, scale, comparator, move_bps, opened_at, lock_at,
             cut_at, watch_at, deadline_at, target_wait_ms, gap_ms_max, protocol_fee_bps,
-            host_fee_bps, stake_lamports_min, stake_lamports_max, volatility_bps, guards)
+            host_fee_bps, stake_lamports_min, stake_lamports_max, volatility_bps, guards,
+            asset, asset_decimals)
         SELECT 77, 1, 'SOL/USD', 8, 1, 200, n, n + $1 - 1, n + $1, n + $1 + 1, n + $1 + 60000,
-            10000, 2000, 200, 100, 1, $2, 9000, '{}' FROM now_ms() n
+            10000, 2000, 200, 100, 1, $2, 9000, '{}', $3, $4 FROM now_ms() n
         """,
         cut_in_ms,
         100 * SOL,
+        asset.name,
+        asset.decimals,
     )
     await give_addresses(world.custody)
     await world.execute("UPDATE rooms SET state = 'OPEN'")
 
 
-async def stake(world: World, user: int, side: str, lamports: int) -> None:
+async def stake(world: World, user: int, side: str, lamports: int, asset: Asset = SOLS) -> None:
     """Hold and plan a stake, as the bets stage does."""
     async with transaction(world.connections) as connection:
         bet = await connection.fetchval(
@@ -164,7 +169,8 @@ async def stake(world: World, user: int, side: str, lamports: int) -> None:
             bet, user, side, lamports,
         )  # fmt: skip
         await ledger_rows.post(
-            connection, [ledger.hold(f"stake:{number}", user, Lamports(lamports))]
+            connection,
+            [ledger.hold(f"stake:{number}", user, Lamports(lamports)).of(asset.name)],
         )
         await plans.plan_stakes(connection, [number])
 

@@ -353,7 +353,9 @@ def test_whatever_is_asked_the_rules_hold(
     table = Table(
         now=NOW, is_open=True, signing=SigningPace(), prices={}, rooms=kept, known={},
         pools={}, bettors={},
-        available={user: Lamports(lamports) for user, lamports in enumerate(available, 1)},
+        available={
+            (user, "SOL"): Lamports(lamports) for user, lamports in enumerate(available, 1)
+        },
         frozen=frozenset(),
         queues={RULE.cut_at: 0},
     )  # fmt: skip
@@ -363,8 +365,8 @@ def test_whatever_is_asked_the_rules_hold(
     assert len(table.taken) + len(table.refused) == len(requests)
     for user, before in enumerate(available, 1):
         mine = [stake.asked for stake in table.taken if stake.asked.user == user]
-        assert sum(each.lamports for each in mine) + table.available[user] == before
-        assert table.available[user] >= 0
+        assert sum(each.lamports for each in mine) + table.available[user, "SOL"] == before
+        assert table.available[user, "SOL"] >= 0
         for room in (1, 2):
             here = [each for each in mine if each.room == room]
             assert len({each.side for each in here}) <= 1
