@@ -99,13 +99,21 @@ class Sweep:
 
 
 def differing(
-    expected: Mapping[Address, int], balances: Mapping[Address, int | None]
+    expected: Mapping[Address, int],
+    balances: Mapping[Address, int | None],
+    moving: Mapping[Address, AbstractSet[int]] | None = None,
 ) -> tuple[Address, ...]:
-    """List the addresses where something else lies than the ledger says; no account is nothing."""
+    """List the addresses where something else lies than the ledger says; no account is nothing.
+
+    ``moving`` says by how much our own transfers on their way may have changed an address: such a
+    difference is looked at again when they have been posted.
+    """
     return tuple(
         address
         for address, lamports in expected.items()
-        if address in balances and (balances[address] or 0) != lamports
+        if address in balances
+        and (by := (balances[address] or 0) - lamports)
+        and by not in (moving or {}).get(address, ())
     )
 
 
@@ -188,11 +196,15 @@ async def sweep(
     settings: DepositSettings,
     in_any_case: AbstractSet[Address] = frozenset(),
     token: Token | None = None,
+    moving: Mapping[Address, AbstractSet[int]] | None = None,
 ) -> Sweep:
     """Compare all balances with the ledger and read every address that differs.
 
-    Those ``in_any_case`` are read even when they do not: something there is not final yet. With a
-    ``token`` the addresses are accounts for it, and everything is counted in its base units.
+    Those ``in_any_case`` are read even when they do not: something there is not final yet. Those
+    that differ by what is ``moving`` are not read: a room that is being paid would have the whole
+    history of each of its winners read for nothing. With a ``token`` the addresses are accounts for
+    it, and everything is counted in its base units.
+
     What ``ours`` raises escapes (in an exception group); trouble with the chain is in `stopped`.
     """
     places = list(expected)
@@ -202,7 +214,9 @@ async def sweep(
         some = places[start : start + ACCOUNTS_MAX]
         said, failed = await providers.each(partial(balances_of, token, some, "confirmed"))
         here = {address: expected[address] for address in some}
-        unequal = {each for answer in said for each in differing(here, answer.answer[1])}
+        unequal = {
+            each for answer in said for each in differing(here, answer.answer[1], moving)
+        }
         changed.extend(
             address for address in some if address in unequal or (said and address in in_any_case)
         )

@@ -18,6 +18,7 @@ from typing import Generic, Self, TypeVar
 from chain.health import AGREEING_MIN, Health, HealthSettings, Standing
 from chain.rpc import Relay, Rpc
 from chain.settings import ChainSettings
+from chain.transactions import RecentBlockhash
 from chain.trouble import (
     Disagreement,
     Garbled,
@@ -26,7 +27,10 @@ from chain.trouble import (
     UnknownVersion,
     Unreachable,
 )
-from rooms.units import Slot, UnixMs
+from rooms.units import BlockHeight, Slot, UnixMs
+
+BLOCKHASH_BLOCKS = 150
+"""How many blocks a blockhash is good for, so that a height far beyond is not believed."""
 
 Answer = TypeVar("Answer")
 
@@ -186,6 +190,38 @@ class Providers:
         """Hand our bytes to every provider; whatever they answer, ask for the fate afterwards."""
         said, _ = await self.each(lambda rpc: rpc.send(raw))
         return tuple(each.answer for each in said)
+
+    async def recent_blockhash(self) -> RecentBlockhash:
+        """Give a blockhash that two providers know, and the last height at which it may land.
+
+        A last height that is too low would have us sign anew what can still land, and one that is
+        too high, or a slot that is, would have us wait for ever: so none is one provider's word.
+
+        Raises:
+            Disagreement: when fewer than two answered, or only who gave it knows the blockhash.
+        """
+        said, failed = await self.each(lambda rpc: rpc.latest_blockhash())
+        if len(said) < AGREEING_MIN:
+            raise Disagreement(f"{len(said)} of {len(self._rpcs)} providers answered{_why(failed)}")
+        recents = sorted((each.answer for each in said), key=lambda each: each.last_valid_height)
+        heights = [each.last_valid_height for each in recents]
+        # The second furthest: another is at least as far, and must know it.
+        chosen = recents[-AGREEING_MIN]
+        slot = min(
+            chosen.context_slot, sorted(each.context_slot for each in recents)[-AGREEING_MIN]
+        )
+        known, failed = await self.each(lambda rpc: rpc.knows_blockhash(chosen.blockhash, slot))
+        self.compare(known)
+        if sum(each.answer for each in known) < AGREEING_MIN:
+            raise Disagreement(f"one provider alone knows the newest blockhash{_why(failed)}")
+        return RecentBlockhash(
+            blockhash=chosen.blockhash,
+            # Later than it may land costs time; earlier, a payment.
+            last_valid_height=BlockHeight(
+                min(heights[-1], heights[-AGREEING_MIN] + BLOCKHASH_BLOCKS)
+            ),
+            context_slot=slot,
+        )
 
     async def final_moment(self) -> FinalMoment:
         """Give the newest finalized slot that two providers have reached, with its block's time.

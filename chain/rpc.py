@@ -158,6 +158,15 @@ class Rpc:
             context_slot=Slot(reply.context.slot),
         )
 
+    async def knows_blockhash(self, blockhash: str, context_slot: Slot) -> bool:
+        """Ask whether a transaction that is built on this blockhash could land now.
+
+        A node that has not reached ``context_slot`` says so, and does not call it unknown.
+        """
+        options = {"commitment": "confirmed", "minContextSlot": context_slot}
+        reply = await self._ask("isBlockhashValid", [blockhash, options], wire.AtSlot[bool])
+        return bool(reply.value)
+
     async def block_height(self, commitment: Commitment) -> HeightAt:
         """Ask for the block height, with the slot it belongs to.
 

@@ -124,6 +124,14 @@ async def has_settled_memo(connection: Connection, room: int) -> bool:
     return bool(await connection.fetchval(SQL["has_settled_memo"], room))
 
 
+async def moving(connection: Connection) -> dict[Address, frozenset[int]]:
+    """Return by how much live attempts may change each address: by any one of them, or by all."""
+    return {
+        row["address"]: frozenset((*row["each"], row["whole"]))
+        for row in await connection.fetch(SQL["moving"])
+    }
+
+
 async def audit_head_told(connection: Connection) -> int:
     """Return the last row of the audit log that was put on the chain, or is on its way; else 0."""
     return int(await connection.fetchval(SQL["audit_head_told"]))

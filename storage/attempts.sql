@@ -1,6 +1,6 @@
 -- Attempts: signings of transfers, from the plan to the receipt.
 
--- due(limit) -> planned transfers, the nearest cut first
+-- due(limit) -> planned transfers, the nearest cut first, what leaves one room together
 SELECT t.id, t.key, t.kind, t.room_id, t.user_id, t.subject_id, t.from_address, t.to_address,
        t.lamports, t.alone, t.refused_count, t.asset, decimals_of(t.asset) AS decimals, s.side, r.outcome, r.void_reason, e.evidence_hash,
        e.outcome AS settled_outcome
@@ -20,7 +20,7 @@ WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
   -- What was once planned otherwise than its rows say waits for a person.
   AND NOT EXISTS (SELECT FROM set_aside
                   WHERE origin IN ('signing/room:' || t.room_id, 'signing/' || t.key))
-ORDER BY t.due_at, t.id
+ORDER BY t.due_at, t.room_id, t.id
 LIMIT $1;
 
 -- overdue(limit) -> planned transfers that are signed no more: their last moment has passed, their
@@ -53,6 +53,25 @@ SELECT a AS address,
        + coalesce((SELECT sum(f.lamports) FROM attempt_floors f JOIN attempts t ON t.id = f.attempt_id
                    WHERE f.address = a AND t.state = 'SIGNED'), 0)::bigint AS lamports
 FROM unnest($1::text[]) a;
+
+-- moving() -> by how much each live attempt may change each address, and all of them together
+WITH legs AS (
+    SELECT a.id, t.from_address AS address, -t.lamports AS lamports
+    FROM attempts a JOIN attempt_transfers l ON l.attempt_id = a.id JOIN transfers t ON t.id = l.transfer_id
+    WHERE a.state = 'SIGNED'
+    UNION ALL
+    SELECT a.id, t.to_address, t.lamports
+    FROM attempts a JOIN attempt_transfers l ON l.attempt_id = a.id JOIN transfers t ON t.id = l.transfer_id
+    WHERE a.state = 'SIGNED'
+    UNION ALL
+    SELECT a.id, f.address, f.lamports
+    FROM attempts a JOIN attempt_floors f ON f.attempt_id = a.id
+    WHERE a.state = 'SIGNED'
+), changes AS (
+    SELECT address, id, sum(lamports)::bigint AS lamports FROM legs GROUP BY address, id
+)
+SELECT address, array_agg(lamports) AS each, sum(lamports)::bigint AS whole
+FROM changes GROUP BY address;
 
 -- insert(signature, raw, last valid height, context slot, fee payer, memo, epoch) -> id, when new
 INSERT INTO attempts (signature, raw, last_valid_height, context_slot, fee_payer, memo, epoch)

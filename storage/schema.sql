@@ -1386,7 +1386,7 @@ CREATE FUNCTION plan_payouts(rooms bigint[], users bigint[], amounts bigint[]) R
         INSERT INTO transfers (key, kind, room_id, user_id, from_address, to_address, lamports,
                                due_at, asset)
         SELECT 'payout:' || w.room_id || ':' || w.user_id, 'payout', w.room_id, w.user_id,
-               vault.address, own.address, w.lamports, now_ms(), r.asset
+               vault.address, own.address, w.lamports, d.at, r.asset
         FROM unnest($1, $2, $3) WITH ORDINALITY AS w (room_id, user_id, lamports, ordinal)
         JOIN rooms r ON r.id = w.room_id
         JOIN settlements d ON d.room_id = w.room_id
@@ -1406,7 +1406,7 @@ CREATE FUNCTION plan_shares(rooms bigint[]) RETURNS SETOF text
         INSERT INTO transfers (key, kind, room_id, from_address, to_address, lamports, due_at,
                                asset)
         SELECT 'shares:' || d.room_id, 'shares', d.room_id, vault.address, treasury.address,
-               d.house + shared.lamports, now_ms(), r.asset
+               d.house + shared.lamports, d.at, r.asset
         FROM settlements d
         JOIN rooms r ON r.id = d.room_id
         JOIN places vault ON vault.room_id = d.room_id AND vault.asset = r.asset

@@ -33,7 +33,7 @@ async def put_head(custody: Custody) -> bool:
             return False
     fee_payer = custody.operator.fee_payer
     batch = Batch(transfers=(), memo=head_memo(head), owner=fee_payer, fee_payer=fee_payer)
-    recent = await custody.providers.first(lambda rpc: rpc.latest_blockhash())
+    recent = await custody.providers.recent_blockhash()
     signed = await sign_batch(
         custody.signer, batch, {fee_payer: KeyPath.fee_payer()}, recent, custody.fees
     )

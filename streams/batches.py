@@ -26,9 +26,16 @@ from streams.custody import Custody
 _FROM_VAULT = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
 
 
-def batches(custody: Custody, due: Sequence[DueTransfer]) -> Iterator[list[DueTransfer]]:
-    """Put together what may land together: what leaves one vault, in the order it is due."""
+def batches(
+    custody: Custody, due: Sequence[DueTransfer], *, more: bool = False
+) -> Iterator[list[DueTransfer]]:
+    """Put together what may land together: what leaves one vault, in the order it is due.
+
+    With ``more`` there are others that are due. A batch cut short costs as much as a full one, so
+    what would not fill the last vault's last batch waits for them, while anything else is signed.
+    """
     shared: list[DueTransfer] = []
+    last = due[-1].transfer.source if due else None
     for each in due:
         if each.transfer.alone or each.transfer.kind not in _FROM_VAULT:
             yield [each]
@@ -40,6 +47,8 @@ def batches(custody: Custody, due: Sequence[DueTransfer]) -> Iterator[list[DueTr
         most = custody.transfers_max
         if waiting[0].transfer.asset.is_token:
             most = min(most, TOKEN_TRANSFERS_MAX[custody.fees.version])
+        if more and waiting[-1].transfer.source == last and len(waiting) < len(due):
+            waiting = waiting[: len(waiting) - len(waiting) % most]
         for start in range(0, len(waiting), most):
             yield waiting[start : start + most]
 

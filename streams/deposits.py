@@ -62,6 +62,7 @@ async def _post_deposits(
         )
         cursors = await deposit_rows.cursors(connection, named)
         not_final = await deposit_rows.not_final(connection)
+        moving = await attempts.moving(connection)
 
     async def ours(signatures: Sequence[Signature]) -> AbstractSet[Signature]:
         async with custody.connections.acquire() as reader:
@@ -75,6 +76,7 @@ async def _post_deposits(
         custody.deposits,
         in_any_case=frozenset(each.address for each in not_final if each.asset == asset),
         token=token,
+        moving=moving if token is None else None,
     )
     owners = {each.address: each for each in known}
     posted = 0

@@ -30,7 +30,7 @@ from streams.tokens import read_tokens
 log = structlog.get_logger()
 
 DUE_MAX = 240
-"""Whole transactions of 60: a batch cut short costs as much as a full one."""
+"""Whole transactions of 60."""
 PRICED_ADDRESSES_MAX = 50
 
 
@@ -40,16 +40,17 @@ async def sign_due(custody: Custody) -> int:
         due = await attempts.due(connection, DUE_MAX)
     if not due:
         return 0
+    more = len(due) == DUE_MAX
     async with transaction(custody.connections) as connection:
         # Asked again where the attempt is written down; here, so that no key is used in vain.
         if not await flags.is_open(connection, Flag.SIGNING):
             return 0
     due = await recipients.that_may_be_signed(custody, due)
-    recent = await custody.providers.first(lambda rpc: rpc.latest_blockhash())
-    rent_minimum = await custody.providers.first(lambda rpc: rpc.rent_minimum())
+    recent = await custody.providers.recent_blockhash()
+    rent_minimum = await custody.providers.agreed(lambda rpc: rpc.rent_minimum())
     price = await _priority_price(custody, due)
     done = 0
-    for together in batches(custody, due):
+    for together in batches(custody, due, more=more):
         try:
             attempt = await _sign(custody, together, recent, rent_minimum, price)
         except SignerRefused as refusal:

@@ -5,7 +5,7 @@ Out       what the lever says back, as JSON.
 Promises  an order that makes no sense is refused in a sentence and changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,9 +23,9 @@ from sandbox.solana.webhooks import Webhooks
 
 
 class Control:
-    """Hold the levers; provider 0 is the first RPC address, 1 the second."""
+    """Hold the levers; provider 0 is the first RPC address, 1 the second, and so on."""
 
-    def __init__(self, chain: Chain, providers: tuple[Rpc, Rpc]) -> None:
+    def __init__(self, chain: Chain, providers: Sequence[Rpc]) -> None:
         self._chain = chain
         self._providers = providers
         self.webhooks = Webhooks(chain)
@@ -145,7 +145,7 @@ class Control:
         self._rpc(provider).node.faults.add(FaultKind(kind), methods, times, percent)
 
     def clear_faults(self, provider: int | None = None) -> None:
-        """Let everything go well again, at one provider or at both."""
+        """Let everything go well again, at one provider or at all."""
         for number, rpc in enumerate(self._providers):
             if provider in (None, number):
                 rpc.node.faults.clear()
@@ -166,8 +166,8 @@ class Control:
         self.webhooks.set(url, authorization, kind, [*addresses], retry_ms)
 
     def _rpc(self, provider: int) -> Rpc:
-        if provider not in (0, 1):
-            raise ValueError("provider is 0 or 1")
+        if provider not in range(len(self._providers)):
+            raise ValueError(f"provider is from 0 to {len(self._providers) - 1}")
         return self._providers[provider]
 
     def _fork_json(self, from_slot: int | None = None, drop: Iterable[str] = ()) -> Json:

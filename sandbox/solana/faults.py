@@ -1,11 +1,12 @@
 """faults: what can be made to go wrong at one RPC address, as long or as often as asked.
 
 Holds     the faults in force; each applies to some methods, a number of times, in a share of calls.
-Promises  a fault changes answers, never the chain, but for ``swallowed``, which keeps a
+Promises  a fault changes answers, never the chain, but for ``swallowed`` and ``lost``, which keep a
           transaction from it.
 """
 
 import random
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,7 @@ class FaultKind(StrEnum):
     SILENT = "silent"  # no answer at all; nothing was done
     LATE = "late"  # done, and then HTTP 504: the sender cannot know
     SWALLOWED = "swallowed"  # a transaction is accepted and goes nowhere
+    LOST = "lost"  # the same share of transactions, at every address, however often they are sent
     HTML = "html"  # a proxy's error page instead of JSON
     TRUNCATED = "truncated"  # half of the true answer
     HUGE = "huge"  # the true answer behind sixteen megabytes of padding
@@ -71,6 +73,11 @@ class Faults:
     def standing(self) -> list[Fault]:
         """List the faults in force."""
         return list(self._faults)
+
+    def loses(self, signature: str) -> bool:
+        """Say whether a transaction is one of those that are lost: it follows from its name."""
+        drawn = zlib.crc32(signature.encode()) % 100
+        return any(fault.kind is FaultKind.LOST and drawn < fault.percent for fault in self._faults)
 
     def strike(self, method: str, kinds: Iterable[FaultKind]) -> FaultKind | None:
         """Return the fault that hits this call, and count it."""

@@ -42,6 +42,7 @@ METHODS: Mapping[str, Method] = {
 BODY_BYTES_MAX = 50 * 1024
 _PADDING = "x" * 16_000_000
 _FAR = 1_000_000
+_HEIGHTS = frozenset({"slot", "absoluteSlot", "blockHeight", "lastValidBlockHeight"})
 _OTHER_SIGNATURE = "2" * 87
 _REFUSING = (
     FaultKind.UNAVAILABLE,
@@ -68,7 +69,9 @@ _NOTHING: Mapping[str, Json] = {
 _LIES_ABOUT: Mapping[FaultKind, frozenset[str]] = {
     FaultKind.SWALLOWED: frozenset({"sendTransaction"}),
     FaultKind.WRONG_SIGNATURE: frozenset({"sendTransaction"}),
-    FaultKind.WRONG_HEIGHT: frozenset({"getSlot", "getBlockHeight"}),
+    FaultKind.WRONG_HEIGHT: frozenset(
+        {"getSlot", "getBlockHeight", "getEpochInfo", "getLatestBlockhash"}
+    ),
     FaultKind.DENIED: frozenset({"getSignatureStatuses", *_NOTHING}),
     FaultKind.CLAIMED: frozenset({"getSignatureStatuses"}),
     FaultKind.FORGOTTEN: frozenset({"getSignatureStatuses"}),
@@ -189,9 +192,7 @@ class Rpc:
                 work(self.node, given)
                 return _OTHER_SIGNATURE
             case FaultKind.WRONG_HEIGHT:
-                told = work(self.node, given)
-                assert isinstance(told, int), "a height is a number"
-                return told + _FAR
+                return _far_ahead(work(self.node, given))
             case _:
                 return self._lie_of_status(hit, method, work, given)
 
@@ -250,6 +251,16 @@ class Rpc:
         while (message := await socket.queue.get()) is not None:
             await websocket.send_text(message.decode())
         await websocket.close(1001)
+
+
+def _far_ahead(told: Json) -> Json:
+    """Move every slot and height in an answer far into the future."""
+    if isinstance(told, dict):
+        return {
+            name: _far_ahead(one) if name in _HEIGHTS or isinstance(one, dict) else one
+            for name, one in told.items()
+        }
+    return told + _FAR if isinstance(told, int) else told
 
 
 async def _until(event: asyncio.Event) -> None:

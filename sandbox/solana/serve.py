@@ -1,4 +1,4 @@
-"""serve: start the sandbox chain with its two RPC addresses and its control, and stop it.
+"""serve: start the sandbox chain with its RPC addresses, two or more, and its control; stop it.
 
 In        settings.
 Out       the addresses, once everything answers.
@@ -40,6 +40,7 @@ class RunningSolana:
     ws_url: str
     second_url: str
     second_ws_url: str
+    more_urls: tuple[str, ...]
     control_url: str
     control: Control
 
@@ -123,17 +124,21 @@ async def _started(
     settings: SolanaSettings,
 ) -> AsyncIterator[tuple[RunningSolana, asyncio.Task[None]]]:
     with contextlib.ExitStack() as held:
-        ports = (settings.port, settings.second_port, settings.control_port)
+        ports = (
+            settings.port, settings.second_port, settings.control_port, *settings.more_ports
+        )  # fmt: skip
         sockets = [held.enter_context(_listener(settings.host, port)) for port in ports]
         chain = Chain(settings, held.enter_context(ChainLog(settings.data_dir)))
         stopping = asyncio.Event()
-        providers = (
-            Rpc(Node(chain, "first", seed=1), stopping),
-            Rpc(Node(chain, "second", seed=2), stopping),
+        names = ("first", "second", *(f"number {n}" for n in range(3, len(ports))))
+        providers = tuple(
+            Rpc(Node(chain, name, seed), stopping) for seed, name in enumerate(names, 1)
         )
         control = Control(chain, providers)
         chain.listeners += [*(rpc.pubsub.tell for rpc in providers), control.webhooks.ring]
-        servers = [_Server(app) for app in (*(rpc.app for rpc in providers), control.app)]
+        first_two, more = providers[:2], providers[2:]
+        apps = [*(rpc.app for rpc in first_two), control.app, *(rpc.app for rpc in more)]
+        servers = [_Server(app) for app in apps]
         work = asyncio.create_task(
             _work(chain, providers, control.webhooks, servers, sockets, stopping)
         )
@@ -144,13 +149,14 @@ async def _started(
                 up.cancel()
                 work.result()
             at = [f"{settings.host}:{one.getsockname()[1]}" for one in sockets]
-            first, second, levers = at
+            first, second, levers, *others = at
             yield (
                 RunningSolana(
                     url=f"http://{first}",
                     ws_url=f"ws://{first}",
                     second_url=f"http://{second}",
                     second_ws_url=f"ws://{second}",
+                    more_urls=tuple(f"http://{each}" for each in others),
                     control_url=f"http://{levers}",
                     control=control,
                 ),

@@ -14,13 +14,15 @@ LAG_SLOTS_MAX = 1_000
 class SolanaSettings:
     """Say where the chain listens, where it rests, and how fast its blocks come.
 
-    A port of 0 means any free one; no ``data_dir`` means a chain in memory; with ``manual`` a block
-    comes only when the control asks for it. Rent, skipping and the faucet are fixed at genesis.
+    A port of 0 means any free one; each of ``more_ports`` is one more RPC address; no ``data_dir``
+    means a chain in memory; with ``manual`` a block comes only when the control asks for it. Rent,
+    skipping and the faucet are fixed at genesis.
     """
 
     host: str = "127.0.0.1"
     port: int = 8899
     second_port: int = 8898
+    more_ports: tuple[int, ...] = ()
     control_port: int = 8897
     data_dir: Path | None = None
     slot_ms: int = 200

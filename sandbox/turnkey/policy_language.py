@@ -7,6 +7,7 @@ Why       the language is that of docs.turnkey.com: operators, access, and five 
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from lark import Lark, Token, Tree
@@ -39,6 +40,8 @@ STRING: /'[^']*'/ | /"[^"]*"/
 %ignore WS
 """
 _PARSER: Final = Lark(GRAMMAR, parser="lalr", maybe_placeholders=True)
+# Every request is judged by the same few policies, and reading one takes milliseconds.
+_read: Final = lru_cache(maxsize=256)(_PARSER.parse)
 
 _COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "==": lambda left, right: bool(left == right),
@@ -64,7 +67,7 @@ def holds(text: str, facts: Facts) -> bool:
     if not text.strip():
         return True
     try:
-        tree = _PARSER.parse(text)
+        tree = _read(text)
     except LarkError as error:
         raise PolicyError(str(error).splitlines()[0]) from None
     found = _value(tree, facts)

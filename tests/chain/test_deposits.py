@@ -327,6 +327,17 @@ def test_an_address_differs_when_something_else_lies_there(
     assert found == ((place,) if differs else ())
 
 
+@pytest.mark.parametrize(
+    ("there", "differs"), [(5, False), (12, False), (2, False), (13, True), (1, True), (8, True)]
+)
+def test_what_our_own_transfers_on_their_way_explain_is_no_difference(
+    there: int, *, differs: bool
+) -> None:
+    place = Address("a")
+    found = differing({place: Lamports(5)}, {place: Lamports(there)}, {place: frozenset({7, -3})})
+    assert found == ((place,) if differs else ())
+
+
 def test_an_address_that_was_not_read_does_not_differ() -> None:
     assert differing({Address("a"): Lamports(5)}, {}) == ()
 

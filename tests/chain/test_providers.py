@@ -3,11 +3,19 @@
 import pytest
 
 from chain.health import HealthSettings
-from chain.providers import FinalMoment, Providers
+from chain.providers import BLOCKHASH_BLOCKS, FinalMoment, Providers
 from chain.settings import ChainSettings, Endpoint
 from chain.trouble import Disagreement, UnknownVersion, Unreachable
 from rooms.units import Signature, Slot, UnixMs
-from tests.chain.world import BORN_AT, FINALIZED_BEHIND, Node, World, two_nodes
+from tests.chain.world import (
+    BORN_AT,
+    CONFIRMED_BEHIND,
+    FINALIZED_BEHIND,
+    HEIGHT_BEHIND,
+    Node,
+    World,
+    two_nodes,
+)
 
 
 def test_one_provider_is_not_enough_and_two_names_for_one_are_one() -> None:
@@ -66,6 +74,63 @@ async def test_a_final_moment_is_one_that_two_have_reached() -> None:
         other.lies["getBlockTime"] = lambda _: None
         with pytest.raises(Disagreement, match="does not know when"):
             await providers.final_moment()
+
+
+NEWEST = 1_000 - CONFIRMED_BEHIND
+LAST = NEWEST - HEIGHT_BEHIND + BLOCKHASH_BLOCKS
+"""The last height at which what is built on the newest blockhash may land."""
+
+LIES_ABOUT_A_BLOCKHASH: list[tuple[str, int, dict[str, int | str], int]] = [
+    # what the first of three says, slots that it is behind, its lie, by how much LAST is passed
+    ("the truth", 0, {}, 0),
+    ("the truth, from behind", 7, {}, 0),
+    ("a last height that is passed already", 0, {"last": 1}, 0),
+    ("a last height that is ten too low", 0, {"last": LAST - 10}, 0),
+    ("a last height in a thousand years", 0, {"last": 10**12}, BLOCKHASH_BLOCKS),
+    ("a slot in a thousand years", 0, {"slot": 10**12}, 0),
+    ("a blockhash that nobody else knows", 0, {"hash": "block 999999", "last": LAST + 5}, 5),
+]
+
+
+@pytest.mark.parametrize(
+    ("behind", "lie", "later"),
+    [case[1:] for case in LIES_ABOUT_A_BLOCKHASH],
+    ids=[case[0] for case in LIES_ABOUT_A_BLOCKHASH],
+)
+async def test_no_provider_alone_says_until_when_a_payment_may_land(
+    behind: int, lie: dict[str, int | str], later: int
+) -> None:
+    """F41: too low a height, and what can still land is signed anew; too high, and it never is."""
+    world = World()
+    nodes = [Node(name, world) for name in ("one", "other", "third")]
+    nodes[0].behind = behind
+    nodes[0].lies["getLatestBlockhash"] = lambda true: {
+        "context": {"slot": lie.get("slot", true["context"]["slot"])},
+        "value": {
+            "blockhash": lie.get("hash", true["value"]["blockhash"]),
+            "lastValidBlockHeight": lie.get("last", true["value"]["lastValidBlockHeight"]),
+        },
+    }
+    async with Providers(nodes) as providers:
+        recent = await providers.recent_blockhash()
+    assert recent.blockhash == f"block {NEWEST}"
+    assert recent.last_valid_height == LAST + later
+    assert recent.context_slot <= NEWEST
+
+
+async def test_a_blockhash_that_only_its_provider_knows_is_built_on_by_nobody() -> None:
+    one, other, providers = two_nodes(World())
+    one.lies["getLatestBlockhash"] = lambda true: {
+        **true, "value": {"blockhash": "block 999999", "lastValidBlockHeight": LAST - 1}
+    }  # fmt: skip
+    one.lies["isBlockhashValid"] = lambda true: {**true, "value": True}
+    async with providers:
+        with pytest.raises(Disagreement, match="one provider alone"):
+            await providers.recent_blockhash()
+        one.lies.clear()
+        other.trouble = Unreachable("other is gone")
+        with pytest.raises(Disagreement, match="1 of 2 providers answered; other is gone"):
+            await providers.recent_blockhash()
 
 
 async def test_an_unknown_version_is_not_hidden_among_other_trouble() -> None:

@@ -21,7 +21,7 @@ from solders.system_program import TransferParams, transfer
 from solders.transaction import VersionedTransaction
 
 from chain.programs import MEMO_PROGRAM
-from chain.providers import Providers
+from chain.providers import BLOCKHASH_BLOCKS, Providers
 from chain.rpc import Rpc
 from chain.settings import Endpoint, RpcSettings
 from rooms.base58 import ALPHABET
@@ -254,6 +254,20 @@ class Node(Rpc):
     def _get_epoch_info(self, options: dict[str, Any]) -> object:
         slot = self._tip(options["commitment"])
         return {"absoluteSlot": slot, "blockHeight": slot - HEIGHT_BEHIND, "epoch": 1}
+
+    def _get_latest_blockhash(self, options: dict[str, Any]) -> object:
+        slot = self._tip(options["commitment"])
+        value = {
+            "blockhash": f"block {slot}",
+            "lastValidBlockHeight": slot - HEIGHT_BEHIND + BLOCKHASH_BLOCKS,
+        }
+        return {"context": {"slot": slot}, "value": value}
+
+    def _is_blockhash_valid(self, blockhash: str, options: dict[str, Any]) -> object:
+        slot, made = self._tip(options["commitment"]), int(blockhash.removeprefix("block "))
+        if slot < options["minContextSlot"]:
+            return Refusal(-32016, "Minimum context slot has not been reached")
+        return {"context": {"slot": slot}, "value": slot - BLOCKHASH_BLOCKS < made <= slot}
 
     def _get_slot(self, options: dict[str, Any]) -> object:
         return self._tip(options["commitment"])

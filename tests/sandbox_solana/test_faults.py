@@ -185,7 +185,7 @@ async def test_the_levers_can_be_pulled_over_http(
     for lever, given, status, words in (
         ("explode", {}, 404, "no such lever"),
         ("fault", {"provider": 0, "kind": "bad luck"}, 400, "bad luck"),
-        ("fault", {"provider": 5, "kind": "error"}, 400, "0 or 1"),
+        ("fault", {"provider": 5, "kind": "error"}, 400, "0 to 1"),
         ("set_lag", {"provider": 0, "slots": -1}, 400, "from 0"),
         ("advance", {"blocks": 0}, 400, "at least 1"),
         ("advance", {"when": "now"}, 400, "unexpected keyword"),
