@@ -70,8 +70,8 @@ WITH legs AS (
 ), changes AS (
     SELECT address, id, sum(lamports)::bigint AS lamports FROM legs GROUP BY address, id
 )
-SELECT address, array_agg(lamports) AS each, sum(lamports)::bigint AS whole
-FROM changes GROUP BY address;
+SELECT address, array_agg(lamports ORDER BY id) AS each, sum(lamports)::bigint AS whole
+FROM changes GROUP BY address ORDER BY address;
 
 -- insert(signature, raw, last valid height, context slot, fee payer, memo, epoch) -> id, when new
 INSERT INTO attempts (signature, raw, last_valid_height, context_slot, fee_payer, memo, epoch)
