@@ -29,6 +29,7 @@ from chain.turnkey.shapes import (
     GET_ACTIVITY,
     PATHS,
     UNDER_WAY,
+    WHO_AM_I,
     Activity,
     ActivityAnswer,
     Trouble,
@@ -142,12 +143,16 @@ class TurnkeyApi:
                 await asyncio.sleep(self._settings.back_off_ms * 2**sent / 1000)
             await self._wait_for_our_turn()
             try:
+                if self._is_off:
+                    await self._look_at_the_clock()
                 content = await self._post(path, body)
             except _Failed as trouble:
                 self._breaker.failed(self._clock())
                 last = str(trouble)
                 continue
             self._breaker.succeeded()
+            # What was done at a wrong time is done, and not used: the same bytes bring it again.
+            self._must_be_right()
             try:
                 return msgspec.json.decode(content, type=shape)
             except msgspec.MsgspecError as error:
@@ -158,16 +163,27 @@ class TurnkeyApi:
         now = self._clock()
         if rest_ms := self._breaker.rest(now):
             raise SignerBusy(f"Turnkey failed too often and is left alone for {rest_ms} ms more")
-        if abs(self._off_ms) > self._settings.clock_off_ms_max:
-            # Looked at again with the next request that is allowed through: see _note_clock.
-            off_ms, self._off_ms = self._off_ms, 0
-            raise SignerBusy(
-                f"this machine's clock differs from Turnkey's by {off_ms} ms: nothing is signed; "
-                "set the clock"
-            )
         wait_ms = self._bucket.take(now)
         if wait_ms:
             await asyncio.sleep(wait_ms / 1000)
+
+    @property
+    def _is_off(self) -> bool:
+        return abs(self._off_ms) > self._settings.clock_off_ms_max
+
+    def _must_be_right(self) -> None:
+        if self._is_off:
+            raise SignerBusy(
+                f"this machine's clock differs from Turnkey's by {self._off_ms} ms: nothing is "
+                "signed; set the clock"
+            )
+
+    async def _look_at_the_clock(self) -> None:
+        """Ask what changes nothing, for the time in its answer."""
+        body = msgspec.json.encode({"organizationId": self._settings.organization})
+        await self._post(WHO_AM_I, body)
+        self._must_be_right()
+        await self._wait_for_our_turn()
 
     async def _post(self, path: str, body: bytes) -> bytes:
         if not self._stampers:
@@ -234,7 +250,7 @@ class TurnkeyApi:
             return
         # The header has whole seconds, so half a second of it is no difference.
         self._off_ms = self._clock() - int(there.timestamp()) * 1000
-        if abs(self._off_ms) > self._settings.clock_off_ms_max:
+        if self._is_off:
             log.error("this machine's clock is off", off_ms=self._off_ms)
 
 
