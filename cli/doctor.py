@@ -39,6 +39,7 @@ from storage.leases import Lease
 from storage.live import open_live
 from storage.migrate import missing_migrations
 from streams.feeds.sources import SOURCES
+from streams.rounds import Pace
 from streams.topics import BrokerAway, TopicsDiffer, check_topics
 
 LIMIT_S = 8.0
@@ -48,6 +49,9 @@ UNSENT_MAX = 1_000
 STILL_MS = 10_000
 PROVIDERS_MIN = 2
 SECONDS = 60
+FINAL_MS = 13_000
+SENDS_A_TRANSACTION = 1 + FINAL_MS // Pace().resend_ms
+"""At once, and again until it is final."""
 QUORUM = 3
 
 
@@ -87,6 +91,7 @@ async def examine(folder: Path) -> None:
         "chain": _chain,
         "keystore": _keystore,
         "signer": _signer,
+        "pace": _pace,
         "telegram": _telegram,
         "sources": _sources,
         "gateway": _gateway,
@@ -250,7 +255,6 @@ async def _keystore(settings: Settings) -> Sequence[Finding]:
 
 async def _signer(settings: Settings) -> Sequence[Finding]:
     part, account = "signer", settings.turnkey
-    payouts_at_once = TRANSFERS_MAX[settings.transaction_version]
     if not account.organization:
         return []
     if not account.keys.get_secret_value():
@@ -260,22 +264,29 @@ async def _signer(settings: Settings) -> Sequence[Finding]:
             who = await api.query(WHO_AM_I, {}, WhoAmI)
     except (BadSettings, SignerBusy, SignerRefused) as trouble:
         return [Finding(part, Grade.WRONG, str(trouble))]
-    rate = account.requests_per_minute
-    findings = [
-        Finding(
-            part,
-            Grade.GOOD,
-            f"Turnkey answers as user {who.user_id}; it allows {rate} bets or "
-            f"{rate * payouts_at_once} payouts a minute",
-        )
-    ]
-    if settings.stakes_per_second * SECONDS > rate:
+    return [Finding(part, Grade.GOOD, f"Turnkey answers as user {who.user_id}")]
+
+
+async def _pace(settings: Settings) -> Sequence[Finding]:
+    """Say how many bets or payouts a minute can be signed and sent."""
+    part = "pace"
+    sends = settings.sends_per_second * SECONDS // SENDS_A_TRANSACTION
+    bounds = {f"providers take {sends} transactions, each sent {SENDS_A_TRANSACTION} times": sends}
+    if settings.turnkey.organization:
+        rate = settings.turnkey.requests_per_minute
+        bounds[f"Turnkey signs {rate}"] = rate
+    least = min(bounds.values())
+    payouts = least * TRANSFERS_MAX[settings.transaction_version]
+    why = ", ".join(bounds)
+    findings = [Finding(part, Grade.GOOD, f"{least} bets or {payouts} payouts a minute: {why}")]
+    promised = settings.stakes_per_second * SECONDS
+    if promised > least:
         findings.append(
             Finding(
                 part,
                 Grade.WRONG,
-                f"ROOMS_STAKES_PER_SECOND promises {settings.stakes_per_second * SECONDS} stakes a "
-                f"minute and Turnkey signs {rate}: lower it, or raise the plan",
+                f"ROOMS_STAKES_PER_SECOND promises {promised} stakes a minute and only {least} can "
+                "be signed and sent: lower it, or raise the plan",
             )
         )
     return findings

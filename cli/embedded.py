@@ -106,6 +106,7 @@ RELAXED: Final[Mapping[str, str]] = {
     "AUDIT_MEMO_MS": "60000",
     "DEPOSIT_SWEEP_MS": "1000",
     "STAKES_PER_SECOND": "200",
+    "SENDS_PER_SECOND": "2000",
     "LANDING_MS": "1000",
 }
 
