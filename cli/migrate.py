@@ -16,7 +16,7 @@ from cli.settings import BadSettings, Settings
 from rooms.catalogue import CATALOGUE
 from rooms.feed import Feed, Guards
 from rooms.refusal import Impossible
-from storage import audit_log, feeds, flags, withdrawal_limits
+from storage import audit_log, bets, feeds, flags, withdrawal_limits
 from storage.connections import open_connections, transaction
 from storage.flags import Flag
 from storage.migrate import migrate
@@ -59,6 +59,7 @@ async def migrate_all(settings: Settings) -> list[str]:
         await withdrawal_limits.take_over(connection, settings.withdrawals, operator())
         for token, rule in settings.tokens.items():
             await withdrawal_limits.take_over(connection, rule.withdrawals, operator(), token)
+        await bets.limit_returned_fees(connection, settings.returned_fee_lamports_hour_max)
         known = await flags.known(connection)
         for flag in Flag:
             if flag not in known:

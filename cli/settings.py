@@ -180,6 +180,8 @@ class Settings(BaseSettings):
     deposit_sweep_ms: int = 15_000
     stakes_per_second: int = 1
     """What the signer allows; intake takes no bet that could not be signed and land in time."""
+    returned_fee_lamports_hour_max: Lamports = Lamports(2_000_000)
+    """What the network may take for a person's bets that came back, an hour."""
     sends_per_second: int = Field(default=50, ge=1)
     """What the provider that allows least lets be sent; `rooms doctor` reckons with it."""
     landing_ms: int = 5_000

@@ -94,14 +94,30 @@ async def queues(connection: Connection, cuts: Iterable[UnixMs]) -> dict[UnixMs,
     return {row["cut_at"]: row["waiting"] for row in rows}
 
 
-async def moment(connection: Connection, users: Iterable[int]) -> tuple[UnixMs, frozenset[int]]:
-    """Read the database's clock, by which bets are in time, and which of these people are frozen.
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The database's clock, by which bets are in time, and who may not bet just now.
 
-    A person is frozen while a deposit that a fork took back cannot be undone.
+    Attributes:
+        frozen: people a fork took a deposit from that they have used already.
+        costly: people whose bets that came back have cost as much as they may in an hour.
     """
+
+    now: UnixMs
+    frozen: frozenset[int]
+    costly: frozenset[int]
+
+
+async def moment(connection: Connection, users: Iterable[int]) -> Moment:
+    """Read what the moment is, for these people."""
     row = await connection.fetchrow(SQL["moment"], list(users))
     assert row is not None, "there is always a moment"
-    return UnixMs(row["now"]), frozenset(row["frozen"])
+    return Moment(UnixMs(row["now"]), frozenset(row["frozen"]), frozenset(row["costly"]))
+
+
+async def limit_returned_fees(connection: Connection, lamports: Lamports) -> None:
+    """Let bets that come back cost so much a person and hour from now on."""
+    await connection.execute(SQL["limit_returned_fees"], lamports)
 
 
 async def stake_ids(connection: Connection, count: int) -> list[int]:

@@ -35,11 +35,20 @@ FROM unnest($1::bigint[]) AS c (cut_at)
 LEFT JOIN transfers t ON t.state = 'PLANNED' AND t.kind = 'stake' AND t.due_at <= c.cut_at
 GROUP BY c.cut_at;
 
--- moment(users) -> the database's clock, and who is frozen: a fork took back what they have staked
+-- moment(users) -> the database's clock; who is frozen: a fork took back what they have staked; and
+-- whose bets that came back have cost the network's fees of this hour
 SELECT now_ms() AS now,
        ARRAY(SELECT a.user_id FROM deposits d JOIN places a ON a.address = d.address
              WHERE d.gone_at IS NOT NULL AND d.final_at IS NULL AND d.undone_at IS NULL
-               AND a.user_id = ANY ($1::bigint[])) AS frozen;
+               AND a.user_id = ANY ($1::bigint[])) AS frozen,
+       ARRAY(SELECT f.user_id FROM returned_fees f
+             JOIN bet_limits l ON l.name = 'returned_fee_lamports_hour_max'
+             WHERE f.user_id = ANY ($1::bigint[]) AND f.hour = now_ms() / 3600000
+               AND f.lamports >= l.value) AS costly;
+
+-- limit_returned_fees(lamports) -> nothing
+UPDATE bet_limits SET value = $1, changed_at = now_ms()
+WHERE name = 'returned_fee_lamports_hour_max' AND value <> $1;
 
 -- stake_ids(count) -> ids
 SELECT nextval(pg_get_serial_sequence('stakes', 'id')) AS id FROM generate_series(1, $1::int);

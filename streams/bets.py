@@ -58,6 +58,7 @@ class Table:
         pools: of rooms whose pool has a cap.
         available: of people who have a place for it, by asset.
         frozen: people a fork took a deposit from that they have used already.
+        costly: people whose bets that came back have cost as much as they may in an hour.
         queues: how many stakes are signed before or with those of each cut.
     """
 
@@ -71,6 +72,7 @@ class Table:
     pools: dict[int, int]
     available: dict[tuple[int, str], Lamports]
     frozen: frozenset[int]
+    costly: frozenset[int]
     queues: dict[UnixMs, int]
     taken: list[TakenStake] = field(default_factory=list)
     refused: list[tuple[Asked, Refused]] = field(default_factory=list)
@@ -114,6 +116,12 @@ class Table:
                 "frozen",
                 "The network dropped a payment to your wallet after you had used it. Add what is "
                 "missing, or wait until your stakes are back; then you can bet again.",
+            )
+        if asked.user in self.costly:
+            raise Refused(
+                "too_many_returned",
+                "So many of your bets came back that their network fees are used up for this hour. "
+                "Bet again from the next full hour on: early, and where others bet too.",
             )
         bet = self._bets.get((asked.room, asked.user))
         standing = Standing(
@@ -197,7 +205,7 @@ async def _table(
     bettors = await bets.bettors(connection, seated) if seated else {}
     queues = await bets.queues(connection, [each.rule.cut_at for each in kept.values()])
     # Last, when nothing can make us wait any more.
-    now, frozen = await bets.moment(connection, users)
+    moment = await bets.moment(connection, users)
     capped = [room for room, each in kept.items() if each.rule.pool_lamports_max is not None]
     return Table(
         is_open=is_open,
@@ -210,9 +218,10 @@ async def _table(
         available={
             (user, asset): lying[ledger.available(user).of(asset)] for user, asset in places
         },
-        frozen=frozen,
+        frozen=moment.frozen,
+        costly=moment.costly,
         queues=queues,
-        now=now,
+        now=moment.now,
     )
 
 

@@ -23,7 +23,21 @@ ALL: Final = frozenset({"*"})
 DOES: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
     "rooms_feeds": {"feeds": frozenset({"wanted"})},
     "rooms_worker": {
-        "bets": ALL,
+        "bets": frozenset(
+            {
+                "answer",
+                "bettors",
+                "claim",
+                "feeds",
+                "insert_bets",
+                "insert_stakes",
+                "moment",
+                "pools",
+                "queues",
+                "stake_ids",
+                "standings",
+            }
+        ),
         "crossings": ALL,
         "decisions": ALL,
         "derivations": frozenset({"wanted", "steps"}),
@@ -206,6 +220,8 @@ EVERYONE: Final = {
     "take the other side": "UPDATE stakes SET side = 'NO'",
     "change a settlement": "UPDATE settlements SET house = house + 1",
     "raise a limit": "UPDATE withdrawal_limits SET value = value * 100",
+    "let bets that come back cost more": "UPDATE bet_limits SET value = value * 100",
+    "forget what bets that came back cost": "DELETE FROM returned_fees",
     "make an address old": "UPDATE address_book SET added_at = 0",
     "write down an old address": "INSERT INTO address_book (user_id, address, added_at)"
     " VALUES (1, 'Mine', 0)",

@@ -73,6 +73,29 @@ async def test_adding_to_a_bet_makes_another_stake_of_it(place: Place) -> None:
     assert await place.value("SELECT count(DISTINCT bet_id) FROM stakes") == 1
 
 
+async def test_whose_bets_that_came_back_cost_too_much_waits_for_the_next_hour(
+    place: Place,
+) -> None:
+    hour = "(now_ms() / 3600000)"
+    await place.rows(
+        "INSERT INTO returned_fees (user_id, hour, lamports) VALUES"
+        f" (1, {hour}, 2000000), (2, {hour}, 1999999), (3, {hour} - 1, 9000000) RETURNING 1"
+    )
+    for user in (1, 2, 3):
+        await place.ask_bet(user, "YES", SOL)
+    assert await decide(place) == ["too_many_returned", None, None]
+    [told] = [each for each in await place.told() if each["kind"] == "bet.refused"]
+    assert "from the next full hour on" in str(told["sentence"])
+    assert await place.balance(ledger.available(1)) == 2 * SOL
+
+    await place.rows("UPDATE bet_limits SET value = 2000001 RETURNING 1")
+    await place.ask_bet(1, "YES", SOL)
+    assert (await decide(place))[-1] is None
+    assert await place.value("SELECT reason FROM acts WHERE kind = 'limit'") == (
+        "2000000 is now 2000001"
+    )
+
+
 async def test_a_request_is_decided_once(place: Place) -> None:
     await place.ask_bet(1, "YES", SOL)
     assert await claim_bets(place.money()) == 1
@@ -357,6 +380,7 @@ def test_whatever_is_asked_the_rules_hold(
             (user, "SOL"): Lamports(lamports) for user, lamports in enumerate(available, 1)
         },
         frozen=frozenset(),
+        costly=frozenset(),
         queues={RULE.cut_at: 0},
     )  # fmt: skip
     for number, (user, room, side, lamports) in enumerate(requests):

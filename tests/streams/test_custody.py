@@ -82,6 +82,30 @@ async def test_a_stake_that_misses_the_cut_goes_back_in_full(world: World) -> No
     await world.ledger_is_chain()
 
 
+async def test_what_the_network_took_for_a_stake_that_came_back_is_counted_for_its_owner(
+    world: World,
+) -> None:
+    await people(world, 3 * SOL, 3 * SOL, 3 * SOL)
+    world.solana.control.advance(20)
+    await room(world, cut_in_ms=3_000)
+    for user in (1, 2, 3):
+        await stake(world, user, "YES", SOL)
+
+    async def given_back() -> bool:
+        found = "SELECT count(*) FROM transfers WHERE kind = 'refund' AND state = 'LANDED'"
+        return await world.value(found) == 3
+
+    await world.until(given_back)
+    took = await world.value("SELECT sum(fee_lamports)::bigint FROM attempts")
+    rows = await world.connections.fetch("SELECT user_id, lamports FROM returned_fees ORDER BY 1")
+    counted = {row["user_id"]: row["lamports"] for row in rows}
+    # A stake alone is a transaction of two signatures; a refund may share one.
+    assert counted.keys() == {1, 2, 3}
+    assert all(10_000 < lamports <= 20_000 for lamports in counted.values())
+    # Each part of a refund is rounded up.
+    assert 0 <= sum(counted.values()) - int(str(took)) <= 3
+
+
 async def test_a_one_sided_pool_is_void_at_the_seal(world: World) -> None:
     await people(world, 3 * SOL, 2 * SOL)
     await room(world, cut_in_ms=8_000)
