@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from chain import hints
 from chain.keystore import Keystore
 from chain.rpc import Rpc
 from chain.settings import Endpoint, FeeSettings, RpcSettings
@@ -33,7 +34,7 @@ from chain.turnkey.signer import TurnkeySigner
 from cli.clock import now_ms
 from cli.settings import read_settings_from
 from cli.turnkey_account import make_wallets, show_policies
-from rooms.units import Lamports
+from rooms.units import Lamports, Signature
 from sandbox.solana.serve import RunningSolana, SolanaSettings, running_solana
 from sandbox.turnkey import stamps
 from sandbox.turnkey.faults import Fault
@@ -104,6 +105,20 @@ SOLANA: Mapping[str, Sequence[object]] = {
     "getPriorityFeeEstimate": [
         {"accountKeys": Many(ADDRESS, 1, 50), "options": {"recommended": True}}
     ],
+}
+
+SOCKET: Mapping[str, Sequence[object]] = {
+    # method: its parameters
+    "signatureSubscribe": [
+        SIGNATURE,
+        {"commitment": "finalized", "enableReceivedNotification": False},
+    ],
+    "accountSubscribe": [
+        ADDRESS,
+        {"commitment": "confirmed", "encoding": "base64", "dataSlice": NO_DATA},
+    ],
+    "signatureUnsubscribe": [SLOT],
+    "accountUnsubscribe": [SLOT],
 }
 
 SIGN = "ACTIVITY_TYPE_SIGN_TRANSACTION_V2"
@@ -181,6 +196,19 @@ def solana_faults(sent: Sent) -> list[str]:
             *(() if (sent.method, kind) == ("POST", "application/json") else (f"{kind}",)),
         )
     ]
+
+
+@pytest.mark.parametrize("kind", list(hints.Kind))
+def test_whatever_a_socket_is_told_is_told_as_documented(kind: hints.Kind) -> None:
+    topics = {
+        hints.Kind.SIGNATURE: hints.Topic.signature(Signature("5" * 88)),
+        hints.Kind.ACCOUNT: hints.Topic.account(BEN),
+    }
+    # A subscription of the number 0 is one too.
+    for said in (hints.subscribe(7, topics[kind]), hints.unsubscribe(8, kind, 0)):
+        called = json.loads(said)
+        shape = {"jsonrpc": "2.0", "id": COUNT, "method": TEXT, "params": SOCKET[called["method"]]}
+        assert list(otherwise(shape, called)) == []
 
 
 def turnkey_faults(sent: Sent, organization: str) -> list[str]:
