@@ -214,9 +214,7 @@ async def sweep(
         some = places[start : start + ACCOUNTS_MAX]
         said, failed = await providers.each(partial(balances_of, token, some, "confirmed"))
         here = {address: expected[address] for address in some}
-        unequal = {
-            each for answer in said for each in differing(here, answer.answer[1], moving)
-        }
+        unequal = {each for answer in said for each in differing(here, answer.answer[1], moving)}
         changed.extend(
             address for address in some if address in unequal or (said and address in in_any_case)
         )

@@ -75,7 +75,11 @@ SOLANA: Mapping[str, Sequence[object]] = {
     "getSignatureStatuses": [Many(SIGNATURE, 1, 256), {"searchTransactionHistory": True}],
     "getMultipleAccounts": [
         Many(ADDRESS, 1, 100),
-        {"commitment": COMMITMENT, "encoding": "base64", "dataSlice": NO_DATA},
+        {
+            "commitment": COMMITMENT,
+            "encoding": "base64",
+            "dataSlice": {"offset": 0, "length": whole("BYTES", 0, 10_000_000)},
+        },
     ],
     "getSignaturesForAddress": [
         ADDRESS,
@@ -276,6 +280,7 @@ EVERY_QUESTION: Mapping[str, Sequence[Ask]] = {
     "send": [lambda rpc, one: rpc.send(one.raw)],
     "simulate": [lambda rpc, one: rpc.simulate(one.raw, one.context_slot)],
     "accounts": [lambda rpc, _: rpc.accounts([BEN] * 100, "confirmed")],
+    "stored": [lambda rpc, _: rpc.stored([BEN], "confirmed", 165)],
     "balances": [lambda rpc, _: rpc.balances([BEN], "finalized")],
     "signatures_for": [
         lambda rpc, _: rpc.signatures_for(BEN),

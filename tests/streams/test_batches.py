@@ -1,13 +1,18 @@
 """Batches: what leaves one vault travels together, in whole transactions where more is due."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from chain.settings import FeeSettings
 from rooms.transfer import TransferKind
 from rooms.units import Address, Lamports
 from storage.attempts import DueTransfer, PlannedTransfer
-from streams.transfers import batches
+from streams.batches import batches
+from streams.custody import Custody
 
-TRANSFERS_MAX = 3
+CUSTODY = cast(Custody, SimpleNamespace(transfers_max=3, fees=FeeSettings()))
 
 
 def due(letters: str) -> list[DueTransfer]:
@@ -54,5 +59,5 @@ def due(letters: str) -> list[DueTransfer]:
 def test_a_batch_that_others_would_fill_waits_for_them(
     letters: str, *, more: bool, together: str
 ) -> None:
-    found = batches(due(letters), TRANSFERS_MAX, more=more)
+    found = batches(CUSTODY, due(letters), more=more)
     assert " ".join("".join(each.key[0] for each in batch) for batch in found) == together
