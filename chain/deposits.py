@@ -263,6 +263,42 @@ async def final_history(
     return tuple(each for each in history if each.commitment == "finalized")
 
 
+@dataclass(frozen=True, slots=True)
+class SecondHistory:
+    """All that the second provider has finalized of an address.
+
+    Attributes:
+        since: the first slot that it still has; what was before it says nothing.
+        until: a slot that two providers have finalized; what is after it may not be everywhere.
+    """
+
+    listed: tuple[ListedSignature, ...]
+    since: Slot
+    until: Slot
+
+
+async def second_history(
+    providers: Providers, address: Address, settings: DepositSettings
+) -> SecondHistory:
+    """List an address's whole history on the second provider, oldest first.
+
+    Raises:
+        NotKnown: when it does not answer, or lists more than may be looked over.
+    """
+    until = (await providers.final_moment()).slot
+    since = await providers.second(lambda rpc: rpc.first_available_slot())
+    listed = await providers.second(partial(_history, address, None, settings))
+    return SecondHistory(
+        tuple(
+            each
+            for each in reversed(listed)
+            if each.slot <= until and each.commitment == "finalized"
+        ),
+        since,
+        until,
+    )
+
+
 @dataclass(slots=True)
 class _Found:
     address: Address

@@ -186,6 +186,14 @@ class Providers:
                 failed.append(trouble)
         raise Disagreement(f"no provider answered{_why(failed)}")
 
+    async def second(self, ask: Callable[[Rpc], Awaitable[Answer]]) -> Answer:
+        """Ask the second provider alone, on which nobody else relies first.
+
+        Raises:
+            NotKnown: when it does not answer.
+        """
+        return await self._asked(self._rpcs[1], ask)
+
     async def send(self, raw: bytes) -> tuple[Relay, ...]:
         """Hand our bytes to every provider; whatever they answer, ask for the fate afterwards."""
         said, _ = await self.each(lambda rpc: rpc.send(raw))

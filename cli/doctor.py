@@ -44,7 +44,6 @@ from streams.topics import BrokerAway, TopicsDiffer, check_topics
 
 LIMIT_S = 8.0
 SLOT_LAG_MAX = 150
-FEE_PAYER_LAMPORTS_LOW = 100_000_000
 UNSENT_MAX = 1_000
 STILL_MS = 10_000
 PROVIDERS_MIN = 2
@@ -171,9 +170,11 @@ async def _database(settings: Settings) -> Sequence[Finding]:
         )
     if seen.fee_payer is not None:
         address, lamports = seen.fee_payer
-        low = lamports < FEE_PAYER_LAMPORTS_LOW
-        hint = f": send SOL to {address}" if low else ""
-        grade = Grade.WRONG if low else Grade.GOOD
+        empty = lamports < settings.fee_payer_lamports_min
+        low = lamports < settings.fee_payer_lamports_low
+        hint = ", so that nothing is signed" if empty else ""
+        hint += f": send SOL to {address}" if empty or low else ""
+        grade = Grade.WRONG if empty or low else Grade.GOOD
         findings.append(Finding("fee payer", grade, f"has {sol(lamports)} SOL for fees{hint}"))
     return findings
 

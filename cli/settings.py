@@ -178,6 +178,8 @@ class Settings(BaseSettings):
     tokens: dict[str, TokenRule] = Field(default_factory=dict)
     """Name to a token that rooms may be made in, beside SOL; none unless set."""
     deposit_sweep_ms: int = 15_000
+    rescan_ms: int = Field(default=86_400_000, ge=0)
+    """How often every address's whole history is read on the second provider; 0 never."""
     stakes_per_second: int = 1
     """What the signer allows; intake takes no bet that could not be signed and land in time."""
     returned_fee_lamports_hour_max: Lamports = Lamports(2_000_000)
@@ -190,6 +192,10 @@ class Settings(BaseSettings):
     priority_fee_lamports_max: Lamports = Lamports(500_000)
     priority_fee_estimated: bool = False
     """Ask the first provider, Helius, what to offer; never more than the cap."""
+    fee_payer_lamports_min: Lamports = Lamports(20_000_000)
+    """With less than this the fee payer signs nothing."""
+    fee_payer_lamports_low: Lamports = Lamports(100_000_000)
+    """With less than this an operator is asked to send it some."""
     transaction_version: Annotated[Literal[0, 1], BeforeValidator(_version)] = 1
 
     @field_validator("tokens")

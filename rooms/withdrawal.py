@@ -35,6 +35,9 @@ class WithdrawalLimits:
         all_lamports_hour_max: what may leave here in an hour, to whomever; the rest waits.
         winnings_ms: how long winnings stay after they were paid, before they may leave.
         large_pool_lamports: winnings from a pool above this stay ``large_pool_winnings_ms``.
+        signed_lamports_hour_max: what custody signs in an hour to outside addresses, whoever
+            cleared it; above what may leave, so that reaching it is an alarm.
+        floor_lamports_hour_max: what it signs in an hour from the fee payer to our own addresses.
     """
 
     lamports_min: Lamports = Lamports(2_000_000)
@@ -53,6 +56,8 @@ class WithdrawalLimits:
     winnings_ms: int = 90_000
     large_pool_lamports: Lamports = Lamports(50 * _SOL)
     large_pool_winnings_ms: int = 900_000
+    signed_lamports_hour_max: Lamports = Lamports(600 * _SOL)
+    floor_lamports_hour_max: Lamports = Lamports(10 * _SOL)
 
 
 _UNIT = 1_000_000

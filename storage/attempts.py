@@ -25,6 +25,8 @@ EPOCH_IS_OVER = "RL001"
 """The database's own word for a signing by a custody that another has followed."""
 RESTORING = "RL002"
 """And for a signing while a restore is open."""
+ABOVE_LIMIT = "RL003"
+"""And for one with which more would leave in this hour than may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,25 @@ class TakenAlready(Exception):
     """A signing cannot be written down now: its transfers, or its very bytes, are taken."""
 
 
+class AboveLimit(Exception):
+    """A signing was refused, since with it more would leave in this hour than may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotWallet:
+    """What custody can and may spend now, in lamports.
+
+    Attributes:
+        fee_payer: lies at the fee payer's address and is not on its way already.
+        outgoing: may still be signed in this hour to outside addresses.
+        floors: may still be signed in this hour from the fee payer to our own.
+    """
+
+    fee_payer: int
+    outgoing: Lamports
+    floors: Lamports
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedRoom:
     """What a landed stake is judged by."""
@@ -117,6 +138,17 @@ async def overdue(connection: Connection, limit: int) -> list[PlannedTransfer]:
 async def lock_planned(connection: Connection, transfer: int) -> bool:
     """Lock a transfer; say whether nobody has signed it."""
     return await connection.fetchval(SQL["lock_planned"], transfer) is not None
+
+
+async def hot_wallet(connection: Connection, fee_payer: Address) -> HotWallet:
+    """Return what custody can and may spend now."""
+    row = await connection.fetchrow(SQL["hot_wallet"], fee_payer)
+    assert row is not None, "an aggregate has a row"
+    return HotWallet(
+        fee_payer=row["fee_payer"],
+        outgoing=Lamports(row["outgoing"]),
+        floors=Lamports(row["floors"]),
+    )
 
 
 async def has_settled_memo(connection: Connection, room: int) -> bool:
@@ -161,6 +193,7 @@ async def write_down(
     Raises:
         LeaseLostError: when another custody has begun an epoch since; nothing was written.
         TakenAlready: the transaction must be rolled back, as some of its transfers are taken up.
+        AboveLimit: it must be rolled back, as more would leave in this hour than may.
     """
     taken = await connection.fetch(SQL["take_up"], list(transfers))
     if len(taken) != len(transfers):
@@ -178,13 +211,18 @@ async def write_down(
     if attempt is None:
         # The same transfers on the same blockhash are the same bytes; the next block has another.
         raise TakenAlready("these very bytes were signed before")
-    await connection.execute(SQL["link"], attempt, list(transfers))
-    await connection.execute(
-        SQL["link_floors"],
-        attempt,
-        [address for address, _ in floors],
-        [lamports for _, lamports in floors],
-    )
+    try:
+        await connection.execute(SQL["link"], attempt, list(transfers))
+        await connection.execute(
+            SQL["link_floors"],
+            attempt,
+            [address for address, _ in floors],
+            [lamports for _, lamports in floors],
+        )
+    except PostgresError as refused:
+        if refused.sqlstate == ABOVE_LIMIT:
+            raise AboveLimit(str(refused)) from refused
+        raise
     return attempt
 
 

@@ -39,6 +39,17 @@ WHERE state = 'PLANNED'
              AND d.final_at IS NULL AND d.undone_at IS NULL)))
 ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
 
+-- hot_wallet(fee payer) -> what lies there and is not on its way, and what may still be signed in
+-- this hour
+SELECT coalesce((SELECT balance FROM accounts WHERE name = 'chain:' || $1), 0)
+       - coalesce((SELECT sum(f.lamports) FROM attempts a JOIN attempt_floors f
+                   ON f.attempt_id = a.id WHERE a.state = 'SIGNED'), 0)::bigint AS fee_payer,
+       greatest(0, max(l.value - s.lamports)
+                   FILTER (WHERE s.name = 'signed_lamports_hour_max')) AS outgoing,
+       greatest(0, max(l.value - s.lamports)
+                   FILTER (WHERE s.name = 'floor_lamports_hour_max')) AS floors
+FROM signed_this_hour s LEFT JOIN withdrawal_limits l ON l.name = s.name;
+
 -- has_settled_memo(room) -> whether the room's settlement memo has landed or still may
 SELECT EXISTS (
     SELECT FROM attempts a

@@ -106,6 +106,22 @@ async def not_final(connection: Connection) -> list[NotFinal]:
     ]
 
 
+async def final_of(connection: Connection, address: Address) -> dict[Signature, Slot]:
+    """Return the deposits at an address that are posted for good."""
+    rows = await connection.fetch(SQL["final_of"], address)
+    return {Signature(row["signature"]): Slot(row["slot"]) for row in rows}
+
+
+async def until_rescan(connection: Connection, every_ms: int) -> int:
+    """Return in how many milliseconds every history is to be read again."""
+    return int(await connection.fetchval(SQL["until_rescan"], every_ms))
+
+
+async def rescanned(connection: Connection) -> None:
+    """Note that every history was read."""
+    await connection.execute(SQL["rescanned"])
+
+
 async def move_cursor(
     connection: Connection, address: Address, signature: Signature, slot: Slot
 ) -> None:

@@ -18,6 +18,18 @@ SELECT name, position FROM cursors WHERE name LIKE 'deposits:%';
 -- cursors_of(names) -> how far these addresses were read
 SELECT name, position FROM cursors WHERE name = ANY ($1::text[]);
 
+-- final_of(address) -> signature and slot of each deposit that is posted for good
+SELECT signature, slot FROM deposits
+WHERE address = $1 AND final_at IS NOT NULL AND undone_at IS NULL;
+
+-- until_rescan(milliseconds) -> how long until every history is to be read again
+SELECT greatest(0, coalesce((SELECT moved_at FROM cursors WHERE name = 'rescan'), 0)
+                   + $1::bigint - now_ms());
+
+-- rescanned() -> nothing
+INSERT INTO cursors (name, position) VALUES ('rescan', '')
+ON CONFLICT (name) DO UPDATE SET moved_at = now_ms();
+
 -- move(name, position) -> nothing
 INSERT INTO cursors (name, position) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE

@@ -14,6 +14,7 @@ from chain.transactions import Batch, sign_batch
 from storage import attempts, audit_log, flags
 from storage.connections import transaction
 from storage.flags import Flag
+from streams import hot_wallet
 from streams.custody import Custody
 from streams.restoring import is_restoring
 from streams.transfers import send_first, write_down
@@ -22,7 +23,11 @@ log = structlog.get_logger()
 
 
 async def put_head(custody: Custody) -> bool:
-    """Put the log's end on the chain when it is another than was put there last; say whether."""
+    """Put the log's end on the chain when it is another than was put there last; say whether.
+
+    Raises:
+        Frozen: when the signature came back wrong.
+    """
     if await is_restoring(custody):
         return False
     async with transaction(custody.connections) as connection:
@@ -31,6 +36,8 @@ async def put_head(custody: Custody) -> bool:
             return False
         if not await flags.is_open(connection, Flag.SIGNING):
             return False
+    if not hot_wallet.has_fees(custody, await hot_wallet.read(custody)):
+        return False
     fee_payer = custody.operator.fee_payer
     batch = Batch(transfers=(), memo=head_memo(head), owner=fee_payer, fee_payer=fee_payer)
     recent = await custody.providers.recent_blockhash()

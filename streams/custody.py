@@ -35,6 +35,9 @@ class Custody:
         token_deposits_min: by a token's name, what less than is dust; of one that is not named,
             any amount counts.
         divisions: rooms whose pool was divided again, and what each of their transfers must move.
+        fee_payer_lamports_min: with less than this the fee payer signs nothing.
+        fee_payer_lamports_low: with less than this an operator is asked to send it some.
+        alarms: that were sounded and are not over.
         hints: what sockets and webhooks say that custody should look at now.
         watched_max: how many people's addresses are heard of by socket.
     """
@@ -52,6 +55,9 @@ class Custody:
     fence: Callable[[Connection], Awaitable[None]] = _alone
     epoch: int = 0
     divisions: dict[int, Mapping[str, Lamports]] = field(default_factory=dict)
+    fee_payer_lamports_min: Lamports = Lamports(0)
+    fee_payer_lamports_low: Lamports = Lamports(0)
+    alarms: set[str] = field(default_factory=set)
     hints: Hints = field(default_factory=Hints)
     watched_max: int = 0
 

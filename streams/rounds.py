@@ -24,6 +24,7 @@ from streams.deposits import post_deposits, told_by_webhook, watch
 from streams.freezing import unless_frozen
 from streams.receipts import post_fates
 from streams.releases import release_overdue
+from streams.rescan import rescan_due
 from streams.restoring import is_restoring, look_back, may_be_missing_stakes, restore
 from streams.seals import seal_due
 from streams.tokens import ensure_tokens
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 
 Done = TypeVar("Done")
 
+RESCAN_LOOK_MS: Final = 60_000
 LOOKS: Final = 3
 """How often an address is looked at because of one hint."""
 LOOK_AGAIN_S: Final = 0.4
@@ -52,6 +54,7 @@ class Pace:
         deposits_ms: comparing balances.
         health_ms: asking each provider how far it is.
         heads_ms: putting the audit log's end on the chain; 0 never does.
+        rescan_ms: reading every address's whole history on the second provider; 0 never does.
     """
 
     work_ms: int = 1_000
@@ -60,6 +63,7 @@ class Pace:
     deposits_ms: int = 15_000
     health_ms: int = 10_000
     heads_ms: int = 0
+    rescan_ms: int = 0
 
 
 async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
@@ -100,6 +104,8 @@ async def run_rounds(custody: Custody, bell: asyncio.Event, pace: Pace) -> None:
         rounds.create_task(_again(fates, pace.fates_ms, custody.hints.fates))
         rounds.create_task(_again(lambda: resend(custody), pace.resend_ms))
         rounds.create_task(_look_for_deposits(custody, pace.deposits_ms))
+        if pace.rescan_ms:
+            rounds.create_task(_again(lambda: rescan_due(custody, pace.rescan_ms), RESCAN_LOOK_MS))
         if pace.heads_ms:
             rounds.create_task(_again(lambda: unless_frozen(custody, put_head), pace.heads_ms))
 

@@ -3,8 +3,9 @@
 In        planned transfers, nearest cut first; what lies under each address; a fresh blockhash.
 Out       attempts, committed with their bytes; the same bytes to every provider, again and again.
 Promises  nothing is signed that does not follow from the rows anew; nothing is sent that is not
-          committed; nothing is signed anew while an attempt is live; the operator's rent minimum
-          goes under every address of ours that a transaction touches.
+          committed; nothing is signed anew while an attempt is live; nothing is signed above the
+          hour's limits or below the fee payer's floor; the operator's rent minimum goes under
+          every address of ours that a transaction touches.
 Why       a signing whose bytes are lost can still land: only what is written down can be judged.
 """
 
@@ -18,10 +19,10 @@ from chain.trouble import NotKnown, SignerRefused
 from rooms.transfer import TransferKind
 from rooms.units import Address, Lamports
 from storage import addresses, attempts, flags
-from storage.attempts import DueTransfer, LiveAttempt
+from storage.attempts import DueTransfer, HotWallet, LiveAttempt
 from storage.connections import Connection, transaction
 from storage.flags import Flag
-from streams import recipients, releases
+from streams import hot_wallet, recipients, releases
 from streams.batches import batch_of, batches, ends_of, that_fit, transfers_max
 from streams.custody import Custody, path_of
 from streams.divisions import are_as_planned
@@ -35,7 +36,11 @@ PRICED_ADDRESSES_MAX = 50
 
 
 async def sign_due(custody: Custody) -> int:
-    """Sign and send planned transfers; return how many attempts were made."""
+    """Sign and send planned transfers; return how many attempts were made.
+
+    Raises:
+        Frozen: when a signature came back wrong; nothing more may be signed.
+    """
     async with custody.connections.acquire() as connection:
         due = await attempts.due(connection, DUE_MAX)
     if not due:
@@ -45,6 +50,10 @@ async def sign_due(custody: Custody) -> int:
         # Asked again where the attempt is written down; here, so that no key is used in vain.
         if not await flags.is_open(connection, Flag.SIGNING):
             return 0
+    wallet = await hot_wallet.look(custody)
+    if not hot_wallet.has_fees(custody, wallet):
+        return 0
+    due = hot_wallet.that_may_leave(custody, wallet, due)
     due = await recipients.that_may_be_signed(custody, due)
     recent = await custody.providers.recent_blockhash()
     rent_minimum = await custody.providers.agreed(lambda rpc: rpc.rent_minimum())
@@ -52,7 +61,7 @@ async def sign_due(custody: Custody) -> int:
     done = 0
     for together in batches(custody, due, more=more):
         try:
-            attempt = await _sign(custody, together, recent, rent_minimum, price)
+            attempt = await _sign(custody, together, wallet, recent, rent_minimum, price)
         except SignerRefused as refusal:
             await _try_later(custody, together, refusal)
             continue
@@ -80,6 +89,7 @@ async def send_first(custody: Custody, attempt: LiveAttempt) -> None:
         async with custody.connections.acquire() as connection:
             may_be_sent = await attempts.begin_sending(connection, attempt.id)
         if may_be_sent:
+            custody.hints.want_signature(attempt.signature)
             await send(custody, [attempt])
         return
     async with transaction(custody.connections) as connection:
@@ -119,6 +129,7 @@ async def resend(custody: Custody) -> int:
 async def _sign(
     custody: Custody,
     together: Sequence[DueTransfer],
+    wallet: HotWallet,
     recent: RecentBlockhash,
     rent_minimum: Lamports,
     price: int | None,
@@ -147,6 +158,8 @@ async def _sign(
     together = that_fit(together, lacks, transfers_max(custody, token))
     touched = {address for each in together for address in ends_of(each)}
     lacking = [(address, lamports) for address, lamports in lacks.items() if address in touched]
+    if not hot_wallet.floors_fit(custody, wallet, [lamports for _, lamports in lacking]):
+        return None
     batch = batch_of(together, token, owners, lacking, memo, fee_payer)
     signing = {each.transfer.source for each in together}
     paths = {owners[each].wallet: path_of(owners[each]) for each in sorted(signing)}
@@ -161,7 +174,7 @@ async def _sign(
             transfers=[each.transfer.id for each in together],
             floors=lacking,
         )
-    except attempts.TakenAlready as why:
+    except (attempts.TakenAlready, attempts.AboveLimit) as why:
         log.info("not signed", memo=memo, why=str(why))
         return None
     if attempt is not None:
@@ -181,6 +194,7 @@ async def write_down(
 
     Raises:
         TakenAlready: when one of the transfers is another attempt's by now.
+        AboveLimit: when more would leave in this hour than may.
         LeaseLostError: when another custody may be at work.
     """
     async with transaction(custody.connections) as connection:

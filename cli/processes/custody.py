@@ -55,6 +55,8 @@ async def run(settings: Settings) -> None:
             transfers_max=TRANSFERS_MAX[fees.version],
             fence=lease.fence,
             epoch=epoch,
+            fee_payer_lamports_min=settings.fee_payer_lamports_min,
+            fee_payer_lamports_low=settings.fee_payer_lamports_low,
             watched_max=0 if socket_url is None else settings.watched_addresses_max,
             tokens={name: Address(rule.mint) for name, rule in settings.tokens.items()},
             token_deposits_min={name: rule.deposit_min for name, rule in settings.tokens.items()},
@@ -65,6 +67,7 @@ async def run(settings: Settings) -> None:
         pace = Pace(
             deposits_ms=settings.deposit_sweep_ms,
             heads_ms=settings.audit_memo_ms,
+            rescan_ms=settings.rescan_ms,
         )
         work = [lambda: run_rounds(custody, bell, pace), lease.until_lost]
         if socket_url is not None:

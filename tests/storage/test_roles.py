@@ -188,6 +188,7 @@ async def test_a_role_may_write_nothing_that_its_process_does_not_write(dsn: str
 
 
 SHARED: Final = [
+    "rooms_bot deposits.rescanned",
     "rooms_custody notices.position",
     "rooms_custody outbox.tell_bettors",
 ]
@@ -300,6 +301,8 @@ MUST_NOT: Final[Mapping[str, Mapping[str, str]]] = {
         "lock an account": "SELECT lock_accounts('{house}')",
         "make deposits be read again": "INSERT INTO cursors (name, position)"
         " VALUES ('deposits:a', '0')",
+        "say that histories were read": "INSERT INTO cursors (name, position)"
+        " VALUES ('rescan', '')",
         "change a feed": "UPDATE feeds SET guards = '{}'",
     },
     "rooms_gateway": {

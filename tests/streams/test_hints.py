@@ -18,7 +18,6 @@ from storage.connections import Connections
 from streams.feeds.patience import Patience
 from streams.hints import NAMED_MAX, SIGNATURES_MAX, Hints, SocketSettings, follow
 from streams.rounds import Pace, run_rounds
-from streams.transfers import sign_due
 from tests.faults.proxy import proxy_to
 from tests.streams.custody_world import SOL, World, custody_world, people, room, stake
 
@@ -87,9 +86,9 @@ async def test_a_deposit_is_posted_at_once_though_no_look_by_the_clock_is_due(
 async def test_a_fate_is_posted_at_once_though_no_look_by_the_clock_is_due(world: World) -> None:
     await people(world, 3 * SOL)
     await room(world, cut_in_ms=60_000)
-    await stake(world, 1, "YES", SOL)
-    assert await sign_due(world.custody) == 1
     async with hinted(world, world.solana.ws_url):
+        await asyncio.sleep(0.2)
+        await stake(world, 1, "YES", SOL)
         await until(world, lambda: _landed(world))
         # What has ended is heard of no more.
         await until(world, lambda: _is(not [s for s in subscriptions(world) if len(s) > 50]))
