@@ -105,6 +105,7 @@ RELAXED: Final[Mapping[str, str]] = {
     "WITHDRAWALS__WINNINGS_MS": "2000",
     "AUDIT_MEMO_MS": "60000",
     "DEPOSIT_SWEEP_MS": "1000",
+    "RETURNS_MS": "5000",
     "STAKES_PER_SECOND": "200",
     "SENDS_PER_SECOND": "2000",
     "LANDING_MS": "1000",

@@ -180,6 +180,12 @@ class Settings(BaseSettings):
     deposit_sweep_ms: int = 15_000
     rescan_ms: int = Field(default=86_400_000, ge=0)
     """How often every address's whole history is read on the second provider; 0 never."""
+    returns_ms: int = Field(default=600_000, ge=100)
+    """How often floors that nobody needs are taken back, and earned shares are given out."""
+    floor_idle_ms: int = Field(default=30 * 86_400_000, ge=1)
+    """From a person's address where nothing has moved for so long the floor comes back."""
+    earning_lamports_min: Lamports = Lamports(100_000)
+    """Fewer earned lamports wait for more."""
     stakes_per_second: int = 1
     """What the signer allows; intake takes no bet that could not be signed and land in time."""
     returned_fee_lamports_hour_max: Lamports = Lamports(2_000_000)

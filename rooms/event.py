@@ -55,6 +55,8 @@ class Kind(StrEnum):
     """user, lamports, signature."""
     DEPOSIT_UNDONE = "deposit.undone"
     """user, lamports, signature: the network took it back before it was final."""
+    EARNING_LANDED = "earning.landed"
+    """user, lamports, signature: host and referral shares are in the wallet."""
     WITHDRAWAL_REFUSED = "withdrawal.refused"
     """user, lamports, code, sentence."""
     WITHDRAWAL_ACCEPTED = "withdrawal.accepted"

@@ -219,6 +219,34 @@ def floor_laid(
     )
 
 
+def floor_returned(name: str, address: Address, fee_payer: Address, lamports: Lamports) -> Entry:
+    """Post a rent minimum that came back; ``name`` is the transfer's key."""
+    return _entry(
+        name,
+        [
+            (chain(address), -lamports),
+            (chain(fee_payer), lamports),
+            (floor(address), -lamports),
+            (HOUSE, lamports),
+        ],
+    )
+
+
+def earning(
+    name: str, user: int, treasury: Address, destination: Address, lamports: Lamports
+) -> Entry:
+    """Post earned shares that reached a person's address; ``name`` is the transfer's key."""
+    return _entry(
+        name,
+        [
+            (chain(treasury), -lamports),
+            (chain(destination), lamports),
+            (earned(user), -lamports),
+            (available(user), lamports),
+        ],
+    )
+
+
 def undo(entry: Entry) -> Entry:
     """Post the exact negative of a fact that the finalized chain no longer has."""
     return Entry(

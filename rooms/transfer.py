@@ -16,6 +16,10 @@ class TransferKind(StrEnum):
     REFUND = "refund"
     SHARES = "shares"
     WITHDRAWAL = "withdrawal"
+    RETURN = "return"
+    """The operator's rent minimum, back from an address where nothing happens any more."""
+    EARNING = "earning"
+    """A person's host and referral shares, out of the treasury."""
 
 
 class Fate(IntEnum):
@@ -40,7 +44,8 @@ class Next(StrEnum):
     WAIT = "wait"
 
 
-_FROM_USERS = frozenset({TransferKind.STAKE, TransferKind.WITHDRAWAL})
+_GIVEN_UP = frozenset({TransferKind.STAKE, TransferKind.WITHDRAWAL, TransferKind.RETURN})
+"""What the chain refused of these is not asked of it again."""
 
 
 def next_step(kind: TransferKind, fate: Fate, *, may_sign: bool) -> Next:
@@ -51,7 +56,7 @@ def next_step(kind: TransferKind, fate: Fate, *, may_sign: bool) -> Next:
         case Fate.UNKNOWN:
             return Next.WAIT
         case Fate.REFUSED:
-            return Next.RELEASE if kind in _FROM_USERS else Next.SIGN_ANEW
+            return Next.RELEASE if kind in _GIVEN_UP else Next.SIGN_ANEW
         case Fate.LAPSED:
             if kind is TransferKind.WITHDRAWAL:
                 return Next.RELEASE

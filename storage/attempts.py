@@ -35,7 +35,7 @@ class PlannedTransfer:
 
     Attributes:
         subject: the stake's or the withdrawal's id; None for payouts and shares.
-        user: whose money it is; None for shares.
+        user: whose money it is; None for shares and returns.
         alone: a batch with it was refused, so it is signed by itself.
         asset: of a token the source is an account for it, and the destination too; but of a
             withdrawal it is the wallet that the account belongs to.
@@ -170,7 +170,7 @@ async def audit_head_told(connection: Connection) -> int:
 
 
 async def floors(connection: Connection, addresses: Sequence[Address]) -> dict[Address, Lamports]:
-    """Return the operator's rent minimum under each address, laid or on its way."""
+    """Return the operator's rent minimum under each address, laid or on its way, and to stay."""
     rows = await connection.fetch(SQL["floors"], list(addresses))
     return {row["address"]: Lamports(row["lamports"]) for row in rows}
 

@@ -12,6 +12,8 @@ WHERE t.state = 'PLANNED' AND t.not_before <= now_ms()
   AND (t.sign_by IS NULL OR t.sign_by > now_ms())
   -- A room that is decided takes no stake any more, whenever its lock would have been.
   AND NOT (t.kind = 'stake' AND r.outcome IS NOT NULL)
+  -- A floor is taken only from where nothing moves.
+  AND NOT (t.kind = 'return' AND quiet_floor(t.from_address) IS DISTINCT FROM t.lamports)
   -- Nothing leaves to an outside address before what it may have come from is final.
   AND NOT (t.kind = 'withdrawal' AND EXISTS (
       SELECT FROM deposits d
@@ -24,7 +26,8 @@ ORDER BY t.due_at, t.room_id, t.id
 LIMIT $1;
 
 -- overdue(limit) -> planned transfers that are signed no more: their last moment has passed, their
--- room is decided, or they would take out what a fork took back
+-- room is decided, something moves where they would take a floor from, or they would take out what
+-- a fork took back
 SELECT id, kind, room_id, user_id, subject_id, from_address, to_address, lamports, alone,
        refused_count, asset, decimals_of(asset) AS decimals
 FROM transfers t
@@ -32,6 +35,7 @@ WHERE state = 'PLANNED'
   AND (sign_by <= now_ms()
        OR (kind = 'stake' AND EXISTS (
            SELECT FROM rooms r WHERE r.id = room_id AND r.outcome IS NOT NULL))
+       OR (kind = 'return' AND quiet_floor(from_address) IS DISTINCT FROM lamports)
        OR (kind = 'withdrawal' AND EXISTS (
            SELECT FROM deposits d
            WHERE d.owner = of_asset('available:' || t.user_id, t.asset)
@@ -58,11 +62,14 @@ SELECT EXISTS (
     WHERE t.room_id = $1 AND a.memo LIKE 'r1 settled %' AND a.state IN ('SIGNED', 'LANDED')
 ) AS there;
 
--- floors(addresses) -> what lies under each, laid or on its way
+-- floors(addresses) -> what lies under each, laid or on its way, and not on its way back
 SELECT a AS address,
        coalesce((SELECT balance FROM accounts WHERE name = 'floor:' || a), 0)
        + coalesce((SELECT sum(f.lamports) FROM attempt_floors f JOIN attempts t ON t.id = f.attempt_id
-                   WHERE f.address = a AND t.state = 'SIGNED'), 0)::bigint AS lamports
+                   WHERE f.address = a AND t.state = 'SIGNED'), 0)::bigint
+       - coalesce((SELECT t.lamports FROM transfers t
+                   WHERE t.from_address = a AND t.kind = 'return' AND t.state = 'ATTEMPTED'), 0)
+       AS lamports
 FROM unnest($1::text[]) a;
 
 -- moving() -> by how much each live attempt may change each address, and all of them together

@@ -85,6 +85,7 @@ SELECT t.key AS subject, t.lamports AS found,
        coalesce(CASE t.kind WHEN 'stake' THEN s.lamports WHEN 'refund' THEN s.lamports
                             WHEN 'withdrawal' THEN w.lamports
                             WHEN 'shares' THEN d.house + shared.lamports
+                            WHEN 'return' THEN ever.lamports WHEN 'earning' THEN ever.lamports
                             WHEN 'payout' THEN t.lamports END, 0) AS expected
 FROM transfers t
 LEFT JOIN rooms r ON r.id = t.room_id
@@ -99,8 +100,16 @@ LEFT JOIN LATERAL (
     SELECT coalesce(sum((part ->> 1)::bigint), 0)::bigint AS lamports
     FROM jsonb_array_elements(d.shares) part
 ) shared ON true
+LEFT JOIN LATERAL (
+    SELECT sum(p.lamports)::bigint AS lamports
+    FROM postings p
+    WHERE p.lamports > 0
+      AND p.account = CASE t.kind WHEN 'return' THEN 'floor:' || t.from_address
+                                  WHEN 'earning' THEN 'earned:' || t.user_id END
+) ever ON t.kind IN ('return', 'earning')
 WHERE t.id > $1 AND t.id <= $2
-  AND NOT coalesce(t.asset = coalesce(w.asset, r.asset) AND CASE t.kind
+  AND NOT coalesce(t.asset = CASE WHEN t.kind IN ('return', 'earning') THEN 'SOL'
+                             ELSE coalesce(w.asset, r.asset) END AND CASE t.kind
       WHEN 'stake' THEN t.lamports = s.lamports
                         AND t.from_address = own.address AND t.to_address = vault.address
       WHEN 'refund' THEN t.lamports = s.lamports
@@ -112,6 +121,11 @@ WHERE t.id > $1 AND t.id <= $2
                                              WHERE kind = 'treasury' AND asset = t.asset)
       WHEN 'withdrawal' THEN t.lamports = w.lamports
                              AND t.from_address = own.address AND t.to_address = w.to_address
+      WHEN 'return' THEN t.lamports <= ever.lamports
+                         AND t.to_address = (SELECT address FROM addresses WHERE kind = 'fee_payer')
+      WHEN 'earning' THEN t.lamports <= ever.lamports AND t.to_address = own.address
+                          AND t.from_address = (SELECT address FROM addresses
+                                                WHERE kind = 'treasury')
       ELSE true
   END, false)
 LIMIT 20;

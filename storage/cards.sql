@@ -103,6 +103,7 @@ WHERE p.account IN (SELECT 'available:' || $1::bigint
 ORDER BY p.entry_id DESC
 OFFSET $2 LIMIT $3;
 
--- invited(person) -> people brought, shares earned
+-- invited(person) -> people brought, shares ever earned
 SELECT (SELECT count(*) FROM users WHERE referrer = $1)::integer AS people,
-       coalesce((SELECT balance FROM accounts WHERE name = 'earned:' || $1::bigint), 0) AS earned;
+       coalesce((SELECT sum(lamports) FROM postings
+                 WHERE account = 'earned:' || $1::bigint AND lamports > 0), 0)::bigint AS earned;

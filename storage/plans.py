@@ -1,6 +1,6 @@
 """Plans: the one way to plan that lamports move on chain.
 
-In        stakes, divided rooms, withdrawals: rows that are in the state which allows it.
+In        stakes, divided rooms, withdrawals, accounts: rows that are in the state which allows it.
 Out       planned transfers, each under the key of what it is.
 Promises  amount, parties and moment follow from those rows and the addresses on record; the same
           again plans nothing; what the rows do not allow is not planned and not passed over.
@@ -54,3 +54,15 @@ async def plan_withdrawals(connection: Connection, withdrawals: Iterable[int]) -
     if wanted:
         planned = await connection.fetch(SQL["plan_withdrawals"], wanted)
         must(len(planned) == len(wanted), "a withdrawal leaves the address of its owner")
+
+
+async def plan_returns(connection: Connection, *, idle_ms: int, most: int) -> int:
+    """Plan the way back of floors, from paid rooms' vaults and idle addresses; return how many."""
+    planned: int = await connection.fetchval(SQL["plan_returns"], idle_ms, most)
+    return planned
+
+
+async def plan_earnings(connection: Connection, *, lamports_min: Lamports, most: int) -> int:
+    """Plan the way of earned shares to those who have at least so much; return how many."""
+    planned: int = await connection.fetchval(SQL["plan_earnings"], lamports_min, most)
+    return planned

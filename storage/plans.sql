@@ -15,3 +15,9 @@ SELECT plan_shares($1::bigint[]) AS key;
 
 -- plan_withdrawals(withdrawals) -> keys of the transfers that are new
 SELECT plan_withdrawals($1::bigint[]) AS key;
+
+-- plan_returns(idle_ms, most) -> how many transfers are new
+SELECT count(*) FROM plan_returns($1, $2);
+
+-- plan_earnings(lamports_min, most) -> how many transfers are new
+SELECT count(*) FROM plan_earnings($1, $2);

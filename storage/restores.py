@@ -134,6 +134,20 @@ async def restore_withdrawal(
     await _rebuild(connection, "withdrawal", signature, withdrawal, source, destination, lamports)
 
 
+async def restore_return(
+    connection: Connection, signature: Signature, source: Address, lamports: Lamports
+) -> None:
+    """Make the plan of a floor that came back."""
+    await _rebuild(connection, "return", signature, source, lamports)
+
+
+async def restore_earning(
+    connection: Connection, signature: Signature, destination: Address, lamports: Lamports
+) -> None:
+    """Make the plan of earned shares that went to a person."""
+    await _rebuild(connection, "earning", signature, destination, lamports)
+
+
 async def restore_outcome(
     connection: Connection, signature: Signature, room: int, outcome: str
 ) -> None:

@@ -41,6 +41,12 @@ SELECT restore_stake($1, $2, $3, $4, $5, $6);
 -- withdrawal(signature, withdrawal, from, to, lamports) -> nothing
 SELECT restore_withdrawal($1, $2, $3, $4, $5);
 
+-- return(signature, from, lamports) -> nothing
+SELECT restore_return($1, $2, $3);
+
+-- earning(signature, to, lamports) -> nothing
+SELECT restore_earning($1, $2, $3);
+
 -- outcome(signature, room, outcome) -> nothing
 SELECT restore_outcome($1, $2, $3);
 

@@ -525,10 +525,12 @@ CREATE FUNCTION post_entries(wanted jsonb) RETURNS SETOF text
 
 CREATE TABLE transfers (                        -- lamports that must move on chain
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    key text NOT NULL UNIQUE,                   -- stake:7, payout:{room}:{user}, refund:7, shares:{room}, withdrawal:3
-    kind text NOT NULL CHECK (kind IN ('stake', 'payout', 'refund', 'shares', 'withdrawal')),
+    key text NOT NULL UNIQUE,                   -- stake:7, payout:{room}:{user}, refund:7, shares:{room}, withdrawal:3,
+                                                -- return:{address}:{version}, earning:{user}:{version}
+    kind text NOT NULL
+        CHECK (kind IN ('stake', 'payout', 'refund', 'shares', 'withdrawal', 'return', 'earning')),
     room_id bigint REFERENCES rooms (id),
-    user_id bigint REFERENCES users (id),       -- whose money it is; null for shares
+    user_id bigint REFERENCES users (id),       -- whose money it is; null for shares and returns
     subject_id bigint,                          -- the stake or the withdrawal
     from_address text NOT NULL,
     to_address text NOT NULL,
@@ -547,6 +549,11 @@ CREATE TABLE transfers (                        -- lamports that must move on ch
 CREATE INDEX transfers_planned ON transfers (due_at) WHERE state = 'PLANNED';
 CREATE INDEX transfers_by_user ON transfers (user_id, room_id);
 CREATE INDEX transfers_moving ON transfers (room_id) WHERE state IN ('PLANNED', 'ATTEMPTED');
+-- At most one on its way: two could take more than the floor, or more than was earned.
+CREATE UNIQUE INDEX transfers_one_return ON transfers (from_address)
+    WHERE kind = 'return' AND state IN ('PLANNED', 'ATTEMPTED');
+CREATE UNIQUE INDEX transfers_one_earning ON transfers (user_id)
+    WHERE kind = 'earning' AND state IN ('PLANNED', 'ATTEMPTED');
 
 CREATE TABLE attempts (                         -- one signing
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -780,6 +787,14 @@ CREATE FUNCTION post_receipts(ended bigint[]) RETURNS SETOF text
                 SELECT 'earned:' || (s ->> 0), (s ->> 1)::bigint
                 FROM jsonb_array_elements(d.shares) s
                 WHERE m.kind = 'shares'
+                UNION ALL
+                SELECT 'floor:' || m.from_address, -m.lamports WHERE m.kind = 'return'
+                UNION ALL
+                SELECT 'house', m.lamports WHERE m.kind = 'return'
+                UNION ALL
+                SELECT 'earned:' || m.user_id, -m.lamports WHERE m.kind = 'earning'
+                UNION ALL
+                SELECT 'available:' || m.user_id, m.lamports WHERE m.kind = 'earning'
             ) AS leg (account, lamports)
         )
         SELECT post_legs(jsonb_agg(jsonb_build_array(key, account, lamports) ORDER BY stage, id))
@@ -1839,3 +1854,129 @@ CREATE TRIGGER floors_within_limits AFTER INSERT ON attempt_floors
     FOR EACH STATEMENT EXECUTE FUNCTION signed_within_limits('floor_lamports_hour_max');
 
 GRANT SELECT ON signed_this_hour TO rooms_custody, rooms_auditor;
+
+-- Returns: floors come back, earned shares go out.
+-- quiet_floor(address) -> what of the operator's lies there and may be taken; null when nothing may
+-- Nothing is on its way from or to it, nothing that came is not final, and what stays is nothing, or
+-- as much as the network wants there. Only of wallets: the rent of a token account stays, as does
+-- what lies at the vault of a room in a token.
+CREATE FUNCTION quiet_floor(of_address text) RETURNS bigint
+    LANGUAGE sql STABLE
+    AS $$
+        SELECT f.balance
+        FROM addresses a
+        JOIN accounts f ON f.name = 'floor:' || a.address AND f.balance > 0
+        JOIN accounts c ON c.name = 'chain:' || a.address
+        WHERE a.address = of_address AND a.kind IN ('user', 'vault')
+          AND (c.balance = f.balance OR c.balance >= 2 * f.balance)
+          AND NOT EXISTS (SELECT FROM rooms r WHERE r.id = a.room_id AND r.asset <> 'SOL')
+          AND NOT EXISTS (SELECT FROM transfers t
+                          WHERE t.user_id = a.user_id AND t.state IN ('PLANNED', 'ATTEMPTED'))
+          AND NOT EXISTS (SELECT FROM transfers t
+                          WHERE t.room_id = a.room_id AND t.state IN ('PLANNED', 'ATTEMPTED'))
+          AND NOT EXISTS (SELECT FROM deposits d
+                          WHERE d.address = a.address AND d.final_at IS NULL
+                            AND d.undone_at IS NULL);
+    $$;
+
+-- plan_returns(idle ms, most) -> keys of the transfers that are new
+-- The operator's rent minimum comes back from the vault of a room that is paid, and from a person's
+-- address where nothing has moved for so long.
+CREATE FUNCTION plan_returns(idle_ms bigint, most integer) RETURNS SETOF text
+    LANGUAGE sql
+    AS $$
+        INSERT INTO transfers (key, kind, from_address, to_address, lamports, due_at)
+        -- Whatever else waits is signed before it.
+        SELECT 'return:' || a.address || ':' || c.version, 'return', a.address, payer.address,
+               quiet_floor(a.address), now_ms() + 3600000
+        FROM addresses a
+        JOIN addresses payer ON payer.kind = 'fee_payer'
+        JOIN accounts f ON f.name = 'floor:' || a.address AND f.balance > 0
+        JOIN accounts c ON c.name = 'chain:' || a.address
+        LEFT JOIN rooms r ON r.id = a.room_id
+        WHERE CASE a.kind
+                  WHEN 'vault' THEN r.state = 'PAID'
+                  WHEN 'user' THEN (SELECT e.at FROM postings p JOIN entries e ON e.id = p.entry_id
+                                    WHERE p.account = c.name AND p.version = c.version)
+                                   <= now_ms() - idle_ms
+              END
+          AND NOT EXISTS (SELECT FROM transfers t
+                          WHERE t.key = 'return:' || a.address || ':' || c.version)
+          AND NOT EXISTS (SELECT FROM transfers t
+                          WHERE t.from_address = a.address AND t.kind = 'return'
+                            AND t.state IN ('PLANNED', 'ATTEMPTED'))
+          AND quiet_floor(a.address) > 0
+        ORDER BY a.address LIMIT most
+        ON CONFLICT DO NOTHING
+        RETURNING key;
+    $$;
+
+-- plan_earnings(lamports min, most) -> keys of the transfers that are new
+-- What a person earned in SOL as host or by invitations goes from the treasury to his address.
+CREATE FUNCTION plan_earnings(lamports_min bigint, most integer) RETURNS SETOF text
+    LANGUAGE sql
+    AS $$
+        INSERT INTO transfers (key, kind, user_id, from_address, to_address, lamports, due_at)
+        SELECT 'earning:' || own.user_id || ':' || e.version, 'earning', own.user_id,
+               treasury.address, own.address, e.balance, now_ms()
+        FROM addresses own
+        JOIN accounts e ON e.name = 'earned:' || own.user_id AND e.balance >= greatest(lamports_min, 1)
+        JOIN addresses treasury ON treasury.kind = 'treasury'
+        WHERE NOT EXISTS (SELECT FROM transfers t
+                          WHERE t.user_id = own.user_id AND t.kind = 'earning'
+                            AND t.state IN ('PLANNED', 'ATTEMPTED'))
+        ORDER BY own.user_id LIMIT most
+        ON CONFLICT DO NOTHING
+        RETURNING key;
+    $$;
+
+-- restore_return(signature, from, lamports) -> nothing
+CREATE FUNCTION restore_return(of_signature text, source text, amount bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+    BEGIN
+        PERFORM must_be_forgotten(of_signature);
+        IF NOT EXISTS (SELECT FROM addresses a JOIN accounts f ON f.name = 'floor:' || a.address
+                       WHERE a.address = source AND f.balance >= amount) THEN
+            RAISE EXCEPTION 'nothing says yet that % lamports of the operator lie at %',
+                amount, source USING ERRCODE = 'check_violation';
+        END IF;
+        -- What these old rows had planned instead was never signed, and is planned again.
+        UPDATE transfers SET state = 'RELEASED', ended_at = now_ms()
+        WHERE kind = 'return' AND from_address = source AND state = 'PLANNED';
+        INSERT INTO transfers (key, kind, from_address, to_address, lamports, due_at)
+        SELECT 'return:' || source || ':' || of_signature, 'return', source, address, amount,
+               now_ms()
+        FROM addresses WHERE kind = 'fee_payer';
+    END $$;
+
+-- restore_earning(signature, to, lamports) -> nothing
+CREATE FUNCTION restore_earning(of_signature text, destination text, amount bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+    DECLARE person bigint;
+    BEGIN
+        PERFORM must_be_forgotten(of_signature);
+        SELECT user_id INTO STRICT person
+        FROM addresses WHERE address = destination AND kind = 'user';
+        IF NOT EXISTS (SELECT FROM accounts
+                       WHERE name = 'earned:' || person AND balance >= amount) THEN
+            RAISE EXCEPTION 'nothing says yet that person % has earned % lamports',
+                person, amount USING ERRCODE = 'check_violation';
+        END IF;
+        UPDATE transfers SET state = 'RELEASED', ended_at = now_ms()
+        WHERE kind = 'earning' AND user_id = person AND state = 'PLANNED';
+        INSERT INTO transfers (key, kind, user_id, from_address, to_address, lamports, due_at)
+        SELECT 'earning:' || person || ':' || of_signature, 'earning', person, address,
+               destination, amount, now_ms()
+        FROM addresses WHERE kind = 'treasury';
+    END $$;
+
+ALTER FUNCTION plan_returns SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION plan_earnings SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION restore_return SECURITY DEFINER SET search_path = public, pg_temp;
+ALTER FUNCTION restore_earning SECURITY DEFINER SET search_path = public, pg_temp;
+REVOKE EXECUTE ON FUNCTION plan_returns, plan_earnings, restore_return, restore_earning
+    FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION plan_returns, plan_earnings TO rooms_worker;
+GRANT EXECUTE ON FUNCTION restore_return, restore_earning TO rooms_custody;

@@ -2,8 +2,9 @@
 
 In        planned transfers; whose each address is; the rent that is missing under some of them.
 Out       groups that fit a transaction; the batch that is signed for one.
-Promises  what leaves one vault goes together, in the order it is due; a token account is opened
-          where its rent is laid, and tokens leave and reach accounts that follow from their owners.
+Promises  what leaves one vault, or the treasury, goes together, in the order it is due; a token
+          account is opened where its rent is laid, and tokens leave and reach accounts that follow
+          from their owners.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,21 +24,26 @@ from storage.addresses import OwnAddress
 from storage.attempts import DueTransfer, PlannedTransfer
 from streams.custody import Custody
 
-_FROM_VAULT = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
+_SHARED = (
+    TransferKind.PAYOUT,
+    TransferKind.REFUND,
+    TransferKind.SHARES,
+    TransferKind.EARNING,
+)
 
 
 def batches(
     custody: Custody, due: Sequence[DueTransfer], *, more: bool = False
 ) -> Iterator[list[DueTransfer]]:
-    """Put together what may land together: what leaves one vault, in the order it is due.
+    """Put together what may land together: what leaves one vault, or the treasury, as it is due.
 
     With ``more`` there are others that are due. A batch cut short costs as much as a full one, so
-    what would not fill the last vault's last batch waits for them, while anything else is signed.
+    what would not fill the last one's last batch waits for them, while anything else is signed.
     """
     shared: list[DueTransfer] = []
     last = due[-1].transfer.source if due else None
     for each in due:
-        if each.transfer.alone or each.transfer.kind not in _FROM_VAULT:
+        if each.transfer.alone or each.transfer.kind not in _SHARED:
             yield [each]
         else:
             shared.append(each)
@@ -63,6 +69,11 @@ def transfers_max(custody: Custody, token: Token | None) -> int:
 def ends_of(due: DueTransfer) -> tuple[Address, Address]:
     """Return where a transfer leaves and where it goes."""
     return due.transfer.source, due.transfer.destination
+
+
+def stand_on_floors(due: DueTransfer) -> tuple[Address, ...]:
+    """Return the addresses that need a rent minimum: not the one that gives its own back."""
+    return () if due.transfer.kind is TransferKind.RETURN else ends_of(due)
 
 
 def that_fit(

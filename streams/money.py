@@ -53,6 +53,8 @@ class Money:
         evidence_wait_ms: how long a settlement waits for the last of its evidence.
         token_stakes: by the name of a token in which rooms may be made, the least and the most
             that a stake limit may be.
+        floor_idle_ms: from a person's address the rent minimum comes back after so long.
+        earning_lamports_min: fewer earned lamports wait for more, as a transaction costs 10,000.
     """
 
     connections: Connections
@@ -65,3 +67,5 @@ class Money:
     settled_max: int = 16
     evidence_wait_ms: int = 0
     token_stakes: Mapping[str, tuple[Lamports, Lamports]] = field(default_factory=dict)
+    floor_idle_ms: int = 30 * 86_400_000
+    earning_lamports_min: Lamports = Lamports(100_000)

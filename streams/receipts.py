@@ -215,8 +215,10 @@ def _told(transfer: PlannedTransfer, signature: Signature, at: UnixMs) -> list[E
         "lamports": str(transfer.lamports), "signature": signature, **transfer.asset.facts
     }  # fmt: skip
     match transfer.kind:
-        case TransferKind.SHARES:
+        case TransferKind.SHARES | TransferKind.RETURN:
             return []
+        case TransferKind.EARNING:
+            return [Event(Kind.EARNING_LANDED, at, user=transfer.user, facts=facts)]
         case TransferKind.WITHDRAWAL:
             return [
                 Event(

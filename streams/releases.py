@@ -16,7 +16,8 @@ from storage.connections import Connection, transaction
 from streams.custody import Custody
 
 REFUSALS_MAX = 6
-"""A person's transfer that a simulation refused so often is given back."""
+"""A transfer of these that a simulation refused so often is given up."""
+_GIVEN_UP = (TransferKind.STAKE, TransferKind.WITHDRAWAL, TransferKind.RETURN)
 
 
 async def follow(
@@ -48,8 +49,7 @@ async def follow_simulation(connection: Connection, open_transfers: Sequence[Ope
     released: list[PlannedTransfer] = []
     for each in open_transfers:
         transfer = each.transfer
-        from_person = transfer.kind in (TransferKind.STAKE, TransferKind.WITHDRAWAL)
-        if from_person and transfer.refused_count + 1 >= REFUSALS_MAX:
+        if transfer.kind in _GIVEN_UP and transfer.refused_count + 1 >= REFUSALS_MAX:
             released.append(transfer)
         else:
             await attempts.plan_again(
@@ -59,7 +59,7 @@ async def follow_simulation(connection: Connection, open_transfers: Sequence[Ope
 
 
 async def release_overdue(custody: Custody) -> int:
-    """Give back stakes that were not signed before lock; return how many."""
+    """Give up what is signed no more, such as stakes after lock; return how many."""
     async with transaction(custody.connections) as connection:
         overdue = await attempts.overdue(connection, 500)
         await release(connection, overdue)
@@ -69,11 +69,17 @@ async def release_overdue(custody: Custody) -> int:
 async def release(
     connection: Connection, transfers: Sequence[PlannedTransfer], *, why: str = ""
 ) -> None:
-    """Give back what was held for transfers that will never move; ``why`` is for their owners."""
+    """Give back what was held for transfers that will never move; ``why`` is for their owners.
+
+    For a return nothing was held: the floor stays where it lies.
+    """
     if not transfers:
         return
     at = UnixMs(await connection.fetchval("SELECT now_ms()"))
     events: list[Event] = []
+    returning = [each for each in transfers if each.kind is TransferKind.RETURN]
+    await attempts.release(connection, [each.id for each in returning])
+    transfers = [each for each in transfers if each.kind is not TransferKind.RETURN]
     for each in transfers:
         assert each.user is not None, "only a person's money is released"
         assert each.subject is not None, "it was held for something"

@@ -41,6 +41,8 @@ _NEVER: Final = BlockHeight(2**62)
 _STAKE: Final = re.compile(r"r1 stake (?P<room>\d{1,19}) (?P<stake>\d{1,18}) (?P<side>[YN])")
 _OUT: Final = re.compile(r"r1 out (?P<withdrawal>\d{1,18})")
 _SETTLED: Final = re.compile(r"r1 settled (?P<room>\d{1,19}) (?P<outcome>YES|NO|VOID) [0-9a-f]{64}")
+_FLOOR: Final = re.compile(r"r1 floor \d{1,18}")
+_EARNED: Final = re.compile(r"r1 earned \d{1,18}")
 _SIDES: Final = {"Y": "YES", "N": "NO"}
 _FROM_VAULT: Final = (TransferKind.PAYOUT, TransferKind.REFUND, TransferKind.SHARES)
 
@@ -196,6 +198,10 @@ async def _transfer(
         kinds = (TransferKind.STAKE,)
     elif out := _OUT.fullmatch(memo):
         kinds = (TransferKind.WITHDRAWAL,)
+    elif _FLOOR.fullmatch(memo):
+        kinds = (TransferKind.RETURN,)
+    elif _EARNED.fullmatch(memo):
+        kinds = (TransferKind.EARNING,)
     found = await restores.planned(
         connection, moved.source, moved.destination, moved.lamports, kinds, taken
     )
@@ -208,6 +214,14 @@ async def _transfer(
                 connection, landed.signature, int(out["withdrawal"]),
                 moved.source, moved.destination, moved.lamports,
             )  # fmt: skip
+        elif kinds == (TransferKind.RETURN,):
+            await restores.restore_return(
+                connection, landed.signature, moved.source, moved.lamports
+            )
+        elif kinds == (TransferKind.EARNING,):
+            await restores.restore_earning(
+                connection, landed.signature, moved.destination, moved.lamports
+            )
         else:
             await _restore_outcome(custody, landed)
         found = await restores.planned(

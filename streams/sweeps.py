@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from streams import bets, openings, settlements, withdrawals
+from streams import bets, openings, returns, settlements, withdrawals
 from streams.money import Money
 from streams.wake import Claim, drain
 
@@ -37,6 +37,16 @@ def money_claims(money: Money) -> dict[str, list[Claim]]:
             partial(withdrawals.claim_cancelled, money),
             partial(withdrawals.claim_due, money),
         ],
+    }
+
+
+def slow_claims(money: Money) -> dict[str, list[Claim]]:
+    """Return the claims that no wake-up causes, as nobody waits for them."""
+    return {
+        "returns": [
+            partial(returns.claim_earnings, money),
+            partial(returns.claim_returns, money),
+        ]
     }
 
 

@@ -5,7 +5,8 @@ Out       attempts, committed with their bytes; the same bytes to every provider
 Promises  nothing is signed that does not follow from the rows anew; nothing is sent that is not
           committed; nothing is signed anew while an attempt is live; nothing is signed above the
           hour's limits or below the fee payer's floor; the operator's rent minimum goes under
-          every address of ours that a transaction touches.
+          every address of ours that a transaction touches, but for the one that it takes it
+          from.
 Why       a signing whose bytes are lost can still land: only what is written down can be judged.
 """
 
@@ -23,7 +24,7 @@ from storage.attempts import DueTransfer, HotWallet, LiveAttempt
 from storage.connections import Connection, transaction
 from storage.flags import Flag
 from streams import hot_wallet, recipients, releases
-from streams.batches import batch_of, batches, ends_of, that_fit, transfers_max
+from streams.batches import batch_of, batches, ends_of, stand_on_floors, that_fit, transfers_max
 from streams.custody import Custody, path_of
 from streams.divisions import are_as_planned
 from streams.tokens import read_tokens
@@ -142,8 +143,9 @@ async def _sign(
         named = sorted({address for each in together for address in ends_of(each)})
         owners = await addresses.owners(connection, named)
         token = (await read_tokens(connection)).get(together[0].transfer.asset.name)
+        stay = sorted({address for each in together for address in stand_on_floors(each)})
         # A person's own account for a token was opened by who first sent something there.
-        ours = [each for each in named if each in owners]
+        ours = [each for each in stay if each in owners]
         laid = [each for each in ours if token is None or owners[each].kind != "user"]
         under = await attempts.floors(connection, laid)
         memo = await _memo(connection, together)
@@ -258,6 +260,10 @@ async def _memo(connection: Connection, together: Sequence[DueTransfer]) -> str:
             return f"r1 stake {transfer.room} {transfer.subject} {first.side[0]}"
         case TransferKind.WITHDRAWAL:
             return f"r1 out {transfer.subject}"
+        case TransferKind.RETURN:
+            return f"r1 floor {transfer.id}"
+        case TransferKind.EARNING:
+            return f"r1 earned {transfer.id}"
         case _:
             assert transfer.room is not None, "what leaves a vault is of a room"
     settled = first.outcome is not None and first.evidence_hash is not None

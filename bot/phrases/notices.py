@@ -54,6 +54,13 @@ def _deposit_undone(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     )
 
 
+def _earning(facts: Facts, now: UnixMs, explorer: str | None) -> str:
+    return (
+        f"🎁 <b>+{_money(facts)}</b> that you earned, as host or by invitations, is in your wallet.\n"
+        f"{_proof(facts, explorer)}"
+    )
+
+
 def _withdrawal_refused(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     return (
         f"⚠️ <b>Your withdrawal of {_money(facts)} was refused.</b>\n"
@@ -195,6 +202,7 @@ _OF_PERSON: dict[str, Callable[[Facts, UnixMs, str | None], str]] = {
     Kind.ROOM_REFUSED: _room_refused,
     Kind.DEPOSIT_POSTED: _deposit,
     Kind.DEPOSIT_UNDONE: _deposit_undone,
+    Kind.EARNING_LANDED: _earning,
     Kind.WITHDRAWAL_REFUSED: _withdrawal_refused,
     Kind.WITHDRAWAL_ACCEPTED: _withdrawal_accepted,
     Kind.WITHDRAWAL_PAID: _withdrawal_paid,

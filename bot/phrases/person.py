@@ -20,6 +20,7 @@ _ENTRY_WORDS = {
     "release:withdrawal": "Withdrawal given back",
     "payout": "Payout",
     "refund": "Refund",
+    "earning": "Earned, hosting or invitations",
     "undo": "Undone by the chain",
 }
 
@@ -100,7 +101,7 @@ def _rows_of(wallet: Wallet) -> list[tuple[str, ...]]:
             ("Reserved", wallet.held),
             ("In rooms", wallet.in_rooms),
             ("On its way to you", wallet.coming),
-            ("Earned", wallet.earned),
+            ("Earned" if wallet.asset.is_token else "Earned, comes soon", wallet.earned),
         )
         if lamports
     ]
@@ -159,7 +160,8 @@ def referrals(link: str, invited: Invited) -> str:
         "You get 15 % of the protocol's fee on the bets of whoever starts by your link, "
         "for as long as they bet.\n\n"
         f"Came by your link: <b>{people}</b>\n"
-        f"Earned, hosting included: <b>{words.money(invited.earned)}</b>"
+        f"Earned, hosting included: <b>{words.money(invited.earned)}</b>\n"
+        "It comes to your wallet by itself."
     )
 
 

@@ -18,7 +18,7 @@ from streams.money import Money, SigningPace
 from streams.prices import PriceDeps, attach_prices
 from streams.producer import KafkaProducer, open_producer
 from streams.relay import relay
-from streams.sweeps import money_claims, sweep
+from streams.sweeps import money_claims, slow_claims, sweep
 from streams.wake import wake_agent
 from streams.watchdog import watch
 
@@ -42,6 +42,8 @@ async def run(settings: Settings) -> None:
             new_room_id=partial(secrets.randbits, ROOM_ID_BITS),
             room_limits=settings.limits,
             evidence_wait_ms=settings.evidence_wait_ms,
+            floor_idle_ms=settings.floor_idle_ms,
+            earning_lamports_min=settings.earning_lamports_min,
             signing=SigningPace(
                 stakes_per_s=settings.stakes_per_second, land_ms=settings.landing_ms
             ),
@@ -69,6 +71,7 @@ async def run(settings: Settings) -> None:
             [
                 lambda: relay(settings.dsn, relay_producer),
                 lambda: sweep(claims),
+                lambda: sweep(slow_claims(money), every_s=settings.returns_ms / 1000),
                 lambda: watch(app, ends, places),
                 lambda: forget(connections, seconds_kept_ms=settings.seconds_kept_ms),
             ],

@@ -287,6 +287,7 @@ EVENTS: dict[Kind, tuple[dict[str, Any], str]] = {
     Kind.BET_PAID: ({"lamports": "5", "signature": "sig", "refund": False}, "was paid to"),
     Kind.DEPOSIT_POSTED: ({"lamports": "5", "signature": "sig"}, "arrived in your wallet"),
     Kind.DEPOSIT_UNDONE: ({"lamports": "5", "signature": "sig"}, "dropped that payment"),
+    Kind.EARNING_LANDED: ({"lamports": "5", "signature": "sig"}, "that you earned"),
     Kind.WITHDRAWAL_REFUSED: ({"lamports": "5", "sentence": INJECTION}, "was refused"),
     Kind.WITHDRAWAL_ACCEPTED: (
         {"lamports": "5", "to_address": "abcd", "due_at": NOW},

@@ -292,6 +292,10 @@ class _Checks:
                     row["room_id"], source, destination, settled["house"],
                     [(user, part) for user, part in settled["shares"]],
                 )  # fmt: skip
+            case "return":
+                yield ledger.floor_returned(row["key"], source, destination, lamports)
+            case "earning":
+                yield ledger.earning(row["key"], row["user_id"], source, destination, lamports)
 
     def _deposits(self) -> Iterator[Entry]:
         """Everything that anybody else sent to an address of ours, out of the chain's history."""
@@ -495,6 +499,10 @@ class _Checks:
                     allowed = (f"r1 stake {room} {subject} {self.stakes[subject]['side'][0]}",)
                 case "withdrawal":
                     allowed = (f"r1 out {subject}",)
+                case "return":
+                    allowed = (f"r1 floor {first['id']}",)
+                case "earning":
+                    allowed = tuple(f"r1 earned {row['id']}" for row in moved)
                 case _:
                     settled = self.settlements.get(room, {})
                     verdict = f"{settled.get('outcome')} {settled.get('evidence_hash')}"

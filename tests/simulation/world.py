@@ -35,7 +35,7 @@ from streams.money import Money, SigningPace
 from streams.prices import PriceDeps, Pricing
 from streams.relay import Patience, relay
 from streams.rounds import Pace, run_rounds, wake_bell
-from streams.sweeps import money_claims, sweep
+from streams.sweeps import money_claims, slow_claims, sweep
 from streams.wake import wake_agent
 from tests.simulation import bus as buses
 from tests.simulation.bus import Bus, Ends, Live, Producer, Ticks, Wakes, moment
@@ -53,6 +53,7 @@ RESTART_S_MAX = 3.0
 PATIENCE = Patience(pause_first_s=0.2, pause_max_s=2.0, limit_s=30.0)
 FORGET_EVERY_S = 60.0
 SWEEP_EVERY_S = 8.0
+RETURNS_EVERY_S = 20.0
 POLL_S = 3.0
 LEAD_POLL_S = 5.0
 LOOK_EVERY_S = 5.0
@@ -87,6 +88,8 @@ class World:
     workers: int
     custodians: int
     audited: bool
+    floor_idle_ms: int
+    earning_lamports_min: Lamports
     over: bool = False
     deaths: int = 0
     broken: list[BaseException] = field(default_factory=list)
@@ -140,6 +143,8 @@ class World:
             workers=random.choice((1, 1, 2)),
             custodians=random.choice((1, 1, 1, 2)),
             audited=random.random() < AUDITED,
+            floor_idle_ms=random.choice((10_000, 40_000, 3_600_000)),
+            earning_lamports_min=Lamports(random.choice((1, 100_000, 10_000_000))),
         )  # fmt: skip
 
     def processes(self) -> dict[str, Callable[[Life], Sequence[Loop]]]:
@@ -191,6 +196,8 @@ class World:
             signing=SigningPace(stakes_per_s=20, sign_ms=200, land_ms=800),
             draft_wait_ms=40_000,
             batch_max=50,
+            floor_idle_ms=self.floor_idle_ms,
+            earning_lamports_min=self.earning_lamports_min,
         )
         claims = money_claims(money)
         agents = {
@@ -214,6 +221,7 @@ class World:
         return [
             *(hear(topic) for topic in claims),
             lambda: sweep(claims, every_s=SWEEP_EVERY_S),
+            lambda: sweep(slow_claims(money), every_s=RETURNS_EVERY_S),
             lambda: relay(life.name, Producer(self.bus, life), patience=PATIENCE),
             forget,
         ]
