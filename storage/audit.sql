@@ -108,8 +108,7 @@ LEFT JOIN LATERAL (
                                   WHEN 'earning' THEN 'earned:' || t.user_id END
 ) ever ON t.kind IN ('return', 'earning')
 WHERE t.id > $1 AND t.id <= $2
-  AND NOT coalesce(t.asset = CASE WHEN t.kind IN ('return', 'earning') THEN 'SOL'
-                             ELSE coalesce(w.asset, r.asset) END AND CASE t.kind
+  AND NOT coalesce(t.asset = coalesce(w.asset, r.asset, 'SOL') AND CASE t.kind
       WHEN 'stake' THEN t.lamports = s.lamports
                         AND t.from_address = own.address AND t.to_address = vault.address
       WHEN 'refund' THEN t.lamports = s.lamports
@@ -121,9 +120,10 @@ WHERE t.id > $1 AND t.id <= $2
                                              WHERE kind = 'treasury' AND asset = t.asset)
       WHEN 'withdrawal' THEN t.lamports = w.lamports
                              AND t.from_address = own.address AND t.to_address = w.to_address
-      WHEN 'return' THEN t.lamports <= ever.lamports
+      WHEN 'return' THEN t.lamports <= ever.lamports AND t.room_id IS NULL
                          AND t.to_address = (SELECT address FROM addresses WHERE kind = 'fee_payer')
-      WHEN 'earning' THEN t.lamports <= ever.lamports AND t.to_address = own.address
+      WHEN 'earning' THEN t.lamports <= ever.lamports AND t.room_id IS NULL
+                          AND t.to_address = own.address
                           AND t.from_address = (SELECT address FROM addresses
                                                 WHERE kind = 'treasury')
       ELSE true

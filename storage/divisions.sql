@@ -21,8 +21,7 @@ LEFT JOIN withdrawals w ON t.kind = 'withdrawal' AND w.id = t.subject_id AND w.u
 LEFT JOIN entries h ON h.key = 'hold:' || t.key
 LEFT JOIN postings held ON held.entry_id = h.id AND held.account = of_asset('held:' || t.user_id, t.asset)
 WHERE t.id = ANY ($1::bigint[])
-  AND NOT coalesce(t.asset = CASE WHEN t.kind IN ('return', 'earning') THEN 'SOL'
-                             ELSE coalesce(w.asset, r.asset) END AND CASE t.kind
+  AND NOT coalesce(t.asset = coalesce(w.asset, r.asset, 'SOL') AND CASE t.kind
       WHEN 'stake' THEN t.key = 'stake:' || s.id AND s.state = 'HELD'
                         AND t.lamports = s.lamports AND t.lamports = held.lamports
                         AND t.from_address = own.address AND t.to_address = vault.address
@@ -39,10 +38,12 @@ WHERE t.id = ANY ($1::bigint[])
                          AND t.to_address = (SELECT address FROM places
                                              WHERE kind = 'treasury' AND asset = t.asset)
       WHEN 'return' THEN starts_with(t.key, 'return:' || t.from_address || ':')
+                         AND t.room_id IS NULL
                          AND t.to_address = (SELECT address FROM addresses WHERE kind = 'fee_payer')
                          AND t.lamports <= (SELECT balance FROM accounts
                                             WHERE name = 'floor:' || t.from_address)
       WHEN 'earning' THEN starts_with(t.key, 'earning:' || t.user_id || ':')
+                          AND t.room_id IS NULL
                           AND t.from_address = (SELECT address FROM addresses
                                                 WHERE kind = 'treasury')
                           AND t.to_address = own.address

@@ -185,8 +185,31 @@ MUTATIONS = (
     Mutation(
         "a transfer is planned in its room's asset",
         "storage/divisions.sql",
-        "NOT coalesce(t.asset = coalesce(w.asset, r.asset) AND CASE",
+        "NOT coalesce(t.asset = coalesce(w.asset, r.asset, 'SOL') AND CASE",
         "NOT coalesce(CASE",
         "tests/streams/test_tokens.py::test_a_stake_planned_in_another_asset_is_never_signed",
+    ),
+    Mutation(
+        "a floor on its way back holds up nothing",
+        "storage/attempts.sql",
+        "AND t.kind = 'return' AND t.state = 'ATTEMPTED'), 0)",
+        "AND false), 0)",
+        "tests/faults/test_returns.py"
+        "::test_f51_a_return_and_what_a_person_moves_may_land_in_any_order",
+    ),
+    Mutation(
+        "a floor is taken only from where nothing moves",
+        "storage/attempts.sql",
+        "       OR (kind = 'return' AND quiet_floor(from_address) IS DISTINCT FROM lamports)\n",
+        "",
+        "tests/faults/test_returns.py::test_an_address_that_is_used_keeps_its_floor",
+    ),
+    Mutation(
+        "nobody gets more than he earned",
+        "storage/divisions.sql",
+        "                          AND t.lamports <= (SELECT balance FROM accounts\n"
+        "                                             WHERE name = 'earned:' || t.user_id)\n",
+        "",
+        "tests/faults/test_returns.py::test_a_plan_that_was_tampered_with_is_not_signed",
     ),
 )
