@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.played import Played
 from tests.simulation.players import Players, players
 
-SEEDS = int(os.environ.get("ROOMS_TEST_SEEDS", "40"))
+SEEDS = int(os.environ.get("ROOMS_TEST_SEEDS", "60"))
 CHUNK = 20
 JOBS = 2
 REPLAYED = tuple(seed for seed in (7, 20, 31) if seed <= SEEDS)
