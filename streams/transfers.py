@@ -5,8 +5,8 @@ Out       attempts, committed with their bytes; the same bytes to every provider
 Promises  nothing is signed that does not follow from the rows anew; nothing is sent that is not
           committed; nothing is signed anew while an attempt is live; nothing is signed above the
           hour's limits or below the fee payer's floor; the operator's rent minimum goes under
-          every address of ours that a transaction touches, but for the one that it takes it
-          from.
+          every address of ours that a transaction touches, but for one that gives its own
+          back.
 Why       a signing whose bytes are lost can still land: only what is written down can be judged.
 """
 

@@ -56,7 +56,8 @@ def _deposit_undone(facts: Facts, now: UnixMs, explorer: str | None) -> str:
 
 def _earning(facts: Facts, now: UnixMs, explorer: str | None) -> str:
     return (
-        f"🎁 <b>+{_money(facts)}</b> that you earned, as host or by invitations, is in your wallet.\n"
+        f"🎁 <b>+{_money(facts)}</b> that you earned, as host or by invitations, "
+        "is in your wallet.\n"
         f"{_proof(facts, explorer)}"
     )
 

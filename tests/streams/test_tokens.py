@@ -15,6 +15,7 @@ from storage import ledger as ledger_rows
 from storage.connections import transaction
 from streams.comparison import compare
 from streams.deposits import post_deposits
+from streams.returns import claim_earnings, claim_returns
 from streams.settlements import claim_paid, claim_settlements
 from streams.tokens import ensure_tokens, read_tokens
 from streams.transfers import sign_due
@@ -134,6 +135,9 @@ async def test_a_room_in_usdc_pays_its_winners_and_no_sol_of_theirs_moves(world:
     assert (
         await world.value("SELECT sum(balance) FROM accounts WHERE name LIKE 'floor:%'") == 2 * rent
     )
+    # Neither it nor what the host earned goes back by itself: that is for SOL.
+    idle = place.money(floor_idle_ms=0, earning_lamports_min=1)
+    assert (await claim_returns(idle), await claim_earnings(idle)) == (0, 0)
     await all_is_well(world)
 
 
