@@ -15,6 +15,7 @@ from rich.console import Console
 from cli import pushing, sandbox, tokens, turnkey
 from cli.logs import set_up_logs
 from cli.ports import BASE, Ports
+from cli.reason import Reason, stated
 from cli.running import run_until_told
 from cli.settings import BadSettings, Settings, read_settings
 
@@ -34,7 +35,6 @@ app.add_typer(tokens.app, name="token")
 
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
 What = Annotated[str, typer.Argument(help="bets, rooms, withdrawals, signing or all")]
-Reason = Annotated[str, typer.Option(help="Why; it is written down for good.")]
 Seed = Annotated[int, typer.Option(help="Which sandbox market: the same seed, the same prices.")]
 Scale = Annotated[
     list[str] | None,
@@ -199,16 +199,34 @@ def resume(
 
 @app.command()
 def restore(
-    reason: Annotated[str, typer.Option(help="Why.")] = "a backup was restored",
+    begin: Annotated[
+        bool, typer.Option("--begin", help="Close everything and have the chain read back.")
+    ] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option(help="Why it begins; it is written down for good.", callback=stated),
+    ] = None,
     data: Folder = Path(".rooms"),
     give_up: Annotated[
         bool, typer.Option("--set-aside", help="What cannot be placed, so that it can end.")
     ] = False,
 ) -> None:
-    """After a backup was restored: close everything until the chain was read back."""
-    from cli.restoring import restore as begin
+    """Say how far a restore is; after a backup was restored, --begin one."""
+    from cli import restoring
 
-    run_until_told(begin(_settings_here(data), reason, give_up=give_up))
+    if begin and give_up:
+        raise typer.BadParameter("begin a restore, or set aside what is left of one")
+    if begin and reason is None:
+        sys.exit("say why: --reason")
+    if reason is not None and not begin:
+        sys.exit("only `rooms restore --begin` takes a reason; nothing was changed")
+    settings = _settings_here(data)
+    if reason is not None:
+        run_until_told(restoring.begin(settings, reason))
+    elif give_up:
+        run_until_told(restoring.give_up(settings))
+    else:
+        run_until_told(restoring.tell(settings))
 
 
 @app.command()

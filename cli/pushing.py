@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cli.ports import BASE, HOST, Ports
+from cli.reason import Reason
 from cli.running import run_until_told
 from rooms.push import PREFIX
 
@@ -27,7 +28,6 @@ app = typer.Typer(help="Register and send values that are signed: docs/pushing.m
 
 Name = Annotated[str, typer.Argument(help="The feed's name, without push:")]
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
-Reason = Annotated[str, typer.Option(help="Why; it is written down for good.")]
 _URL = f"http://{HOST}:{Ports(*range(BASE, BASE + 13)).push}"
 
 

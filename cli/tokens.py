@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from cli.reason import Reason
 from cli.running import run_until_told
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add(
     source: Annotated[
         list[str], typer.Option(help="SOURCE=SYMBOL, such as jupiter=MINT; once for every source.")
     ],
-    reason: Annotated[str, typer.Option(help="Why; it is written down for good.")],
+    reason: Reason,
     liquidity: Annotated[
         list[str] | None,
         typer.Option(help="SOURCE=SYMBOL that tells what lies in its pools; caps its rooms."),

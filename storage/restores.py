@@ -40,6 +40,16 @@ class Forgotten:
     waits_for: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class LastRestore:
+    """The restore that began last; ``done_at`` is None while it is under way."""
+
+    reason: str
+    begun_at: UnixMs
+    read_at: UnixMs | None
+    done_at: UnixMs | None
+
+
 async def begin(connection: Connection, reason: str, who: str) -> bool:
     """Close everything until the chain was read again; say whether no restore was open before."""
     begun: bool = await connection.fetchval(SQL["begin"], reason, who)
@@ -50,6 +60,12 @@ async def under_way(connection: Connection) -> OpenRestore | None:
     """Return the restore that is open, if there is one."""
     row = await connection.fetchrow(SQL["state"])
     return None if row is None else OpenRestore(row["is_read"])
+
+
+async def last(connection: Connection) -> LastRestore | None:
+    """Return the restore that began last, if there ever was one; nothing is changed."""
+    row = await connection.fetchrow(SQL["last"])
+    return None if row is None else LastRestore(**row)
 
 
 async def has_read(connection: Connection) -> None:

@@ -6,6 +6,9 @@ SELECT begin_restore($1, $2);
 -- state() -> the restore that is open: whether the whole history was read for it
 SELECT id, read_at IS NOT NULL AS is_read FROM restores WHERE done_at IS NULL;
 
+-- last() -> the restore that began last
+SELECT reason, begun_at, read_at, done_at FROM restores ORDER BY id DESC LIMIT 1;
+
 -- has_read() -> nothing
 UPDATE restores SET read_at = now_ms() WHERE done_at IS NULL;
 
