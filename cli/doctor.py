@@ -46,7 +46,6 @@ LIMIT_S = 8.0
 SLOT_LAG_MAX = 150
 UNSENT_MAX = 1_000
 STILL_MS = 10_000
-PROVIDERS_MIN = 2
 SECONDS = 60
 FINAL_MS = 13_000
 SENDS_A_TRANSACTION = 1 + FINAL_MS // Pace().resend_ms
@@ -232,11 +231,7 @@ async def _chain(settings: Settings) -> Sequence[Finding]:
                 findings.append(
                     Finding("chain", Grade.GOOD, f"{endpoint.name} has finalized slot {slots[-1]}")
                 )
-    if len(settings.solana_urls) < PROVIDERS_MIN:
-        findings.append(
-            Finding("chain", Grade.WRONG, "two providers are needed: set ROOMS_SOLANA_URLS")
-        )
-    elif len(slots) > 1 and max(slots) - min(slots) > SLOT_LAG_MAX:
+    if len(slots) > 1 and max(slots) - min(slots) > SLOT_LAG_MAX:
         findings.append(
             Finding("chain", Grade.WRONG, f"providers are {max(slots) - min(slots)} slots apart")
         )

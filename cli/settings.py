@@ -9,9 +9,10 @@ Promises  an unknown ROOMS_* variable refuses to start, since a misspelt setting
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -33,6 +34,7 @@ from rooms.withdrawal import TokenWithdrawals, WithdrawalLimits
 from streams.topics import PARTITIONS, REPLICAS
 
 PREFIX = "ROOMS_"
+PROVIDERS_MIN: Final = 2
 TOKEN_NAME: Final = re.compile(r"[A-Z0-9]{2,10}")
 _NOT_SETTINGS = frozenset({VARIABLE, "ROOMS_TEST_KAFKA", "ROOMS_TEST_SEEDS"})
 
@@ -94,6 +96,28 @@ class TokenRule:
     withdrawals: TokenWithdrawals = TokenWithdrawals()
 
 
+_Limits = TypeVar("_Limits", RoomLimits, TokenRule)
+
+
+def _in_order(limits: _Limits) -> _Limits:
+    """Refuse what must be at least more than it may be at most."""
+    names = {each.name for each in fields(limits)}
+    for least in sorted(name for name in names if name.endswith("_min")):
+        most = f"{least.removesuffix('_min')}_max"
+        if most in names and getattr(limits, least) > getattr(limits, most):
+            raise ValueError(f"{least} is above {most}")
+    return limits
+
+
+def _is_address(text: str, schemes: tuple[str, ...]) -> bool:
+    """Say whether this is an address of such a scheme; its ports, if any, are numbers."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and ("," in parts.netloc or parts.port != 0)
+    except ValueError:
+        return False
+
+
 class Settings(BaseSettings):
     """All settings of all processes; each process is handed only what it needs."""
 
@@ -144,7 +168,7 @@ class Settings(BaseSettings):
     """Source name to its API key; a source that wants one and has none is off."""
     standing_feeds: tuple[str, ...] = ()
     """Feeds that are wanted with no room on them too."""
-    quorum: int | None = None
+    quorum: int | None = Field(default=None, ge=1)
     """Overrides how many sources must agree, for a place that has fewer."""
     guards: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Feed to guards that differ from its own; ``*`` is every feed."""
@@ -210,7 +234,37 @@ class Settings(BaseSettings):
         for name in tokens:
             if not TOKEN_NAME.fullmatch(name) or name == SOL.name:
                 raise ValueError(f"{name} is no name for a token: 2 to 10 capitals and digits")
+            _in_order(tokens[name])
         return tokens
+
+    @field_validator("limits")
+    @classmethod
+    def _least_and_most(cls, limits: RoomLimits) -> RoomLimits:
+        return _in_order(limits)
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgresql(cls, url: SecretStr) -> SecretStr:
+        if not _is_address(url.get_secret_value(), ("postgresql", "postgres")):
+            raise ValueError("an address such as postgresql://user:password@host:5432/rooms")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _of_redis(cls, url: SecretStr) -> SecretStr:
+        if not _is_address(url.get_secret_value(), ("redis", "rediss", "unix")):
+            raise ValueError("an address such as redis://host:6379/0, or rediss:// with TLS")
+        return url
+
+    @field_validator("solana_urls")
+    @classmethod
+    def _of_providers(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        http = all(_is_address(url.get_secret_value(), ("http", "https")) for url in urls)
+        if not http or len(urls) < PROVIDERS_MIN:
+            raise ValueError(
+                'the https:// addresses of at least two providers: ["https://…","https://…"]'
+            )
+        return urls
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -279,7 +333,8 @@ def read_settings_from(environment: Mapping[str, str]) -> Settings:
         return _settings_of(given)
     except ValidationError as error:
         lines = (
-            f"{PREFIX}{'__'.join(str(part) for part in one['loc']).upper()}: {one['msg']}"
+            f"{PREFIX}{'__'.join(str(part) for part in one['loc']).upper()}: "
+            f"{one['msg'].removeprefix('Value error, ')}"
             for one in error.errors(include_url=False, include_input=False)
         )
         raise BadSettings("; ".join(lines)) from None

@@ -7,8 +7,9 @@ Promises  every statement has a time limit; a transaction that is not committed 
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -22,6 +23,17 @@ IDLE_LIMIT_MS = 60_000
 CONNECT_LIMIT_S = 10
 
 
+class DatabaseAway(OSError):
+    """The database does not answer; the message says where it was looked for and what to do."""
+
+    def __init__(self, dsn: str) -> None:
+        place = urlsplit(dsn).netloc.rpartition("@")[2] or "its socket"
+        super().__init__(
+            f"the database at {place} does not answer: start it (`rooms up` starts everything "
+            "here), or ask `rooms doctor` what is wrong"
+        )
+
+
 @asynccontextmanager
 async def open_connections(dsn: str, *, name: str, size_max: int = 8) -> AsyncIterator[Connections]:
     """Open up to ``size_max`` connections and close them at the end.
@@ -30,8 +42,11 @@ async def open_connections(dsn: str, *, name: str, size_max: int = 8) -> AsyncIt
         dsn: a PostgreSQL address; it may hold a password and is never logged.
         name: shown by PostgreSQL as the application's name.
         size_max: how many there are at most.
+
+    Raises:
+        DatabaseAway: when none can be opened.
     """
-    async with asyncpg.create_pool(
+    pool = asyncpg.create_pool(
         dsn,
         min_size=1,
         max_size=size_max,
@@ -44,23 +59,35 @@ async def open_connections(dsn: str, *, name: str, size_max: int = 8) -> AsyncIt
             "statement_timeout": str(STATEMENT_LIMIT_MS),
             "idle_in_transaction_session_timeout": str(IDLE_LIMIT_MS),
         },
-    ) as connections:
+    )
+    async with AsyncExitStack() as held:
+        try:
+            connections = await held.enter_async_context(pool)
+        except OSError as trouble:
+            raise DatabaseAway(dsn) from trouble
         yield connections
 
 
 @asynccontextmanager
 async def open_connection(dsn: str, *, name: str) -> AsyncIterator[Connection]:
-    """Open one connection that nobody else uses, for a lock or a listener that lives with it."""
-    connection = await asyncpg.connect(
-        dsn,
-        timeout=CONNECT_LIMIT_S,
-        command_timeout=STATEMENT_LIMIT_MS / 1000,
-        server_settings={
-            "application_name": name,
-            "statement_timeout": str(STATEMENT_LIMIT_MS),
-            "idle_in_transaction_session_timeout": str(IDLE_LIMIT_MS),
-        },
-    )
+    """Open one connection that nobody else uses, for a lock or a listener that lives with it.
+
+    Raises:
+        DatabaseAway: when it cannot be opened.
+    """
+    try:
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_LIMIT_S,
+            command_timeout=STATEMENT_LIMIT_MS / 1000,
+            server_settings={
+                "application_name": name,
+                "statement_timeout": str(STATEMENT_LIMIT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_LIMIT_MS),
+            },
+        )
+    except OSError as trouble:
+        raise DatabaseAway(dsn) from trouble
     try:
         await _prepare(connection)
         yield connection

@@ -78,6 +78,8 @@ def test_secrets_are_named_as_such_and_do_not_show() -> None:
         for name, field in Settings.model_fields.items()
         if field.annotation in hush
     }
+    secret["ROOMS_DATABASE_URL"] = "postgresql://rooms:hush@127.0.0.1/rooms"
+    secret["ROOMS_REDIS_URL"] = "redis://:hush@127.0.0.1/0"
     assert {row[0].strip("`") for row in rows(TEXT) if row[2].endswith("; secret")} == set(secret)
     shown = repr(read_settings_from(secret))
     assert not re.search("hush", shown)
