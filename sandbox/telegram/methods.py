@@ -5,6 +5,7 @@ Out       the result that the Bot API answers, sometimes with a description.
 Promises  a call does all it says or nothing; its refusals read as Telegram's.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ HARMLESS = (
     "unpinAllChatMessages",
 )
 
+_CHAT_ID = re.compile(r"-?[0-9]{1,18}")
 _NO_GIFTS = {
     "unlimited_gifts": False,
     "limited_gifts": False,
@@ -64,7 +66,7 @@ class Call:
         text = self.parameters.text("chat_id")
         if not text:
             raise bad_request("chat_id is empty")
-        if not text.lstrip("-").isdigit():
+        if _CHAT_ID.fullmatch(text) is None:
             raise bad_request("chat not found")
         return int(text)
 
@@ -132,7 +134,7 @@ class Methods:
         reply = parameters.json("reply_parameters") or {}
         if not isinstance(reply, dict):
             raise bad_request("can't parse reply parameters: expected an Object")
-        reply_to = reply.get("message_id", parameters.whole("reply_to_message_id"))
+        reply_to = Parameters(reply).whole("message_id") or parameters.whole("reply_to_message_id")
         optional = reply.get(
             "allow_sending_without_reply", parameters.flag("allow_sending_without_reply")
         )

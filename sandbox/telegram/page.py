@@ -10,6 +10,7 @@ Why       a websocket, because browsers open only six ordinary connections to on
 
 import asyncio
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from random import Random
 
@@ -25,6 +26,7 @@ from sandbox.telegram.people import People, read_object, refusing
 from sandbox.telegram.profiles import Profiles
 from sandbox.telegram.records import Json, Records
 from sandbox.telegram.refusals import BotApiError, bad_request
+from sandbox.telegram.spoken import read_number
 from sandbox.telegram.web_app import signed_address
 
 FOLDER = Path(__file__).with_name("page")
@@ -87,7 +89,9 @@ class Page:
         people = self._records.people()
         try:
             bot_id = self._people.bot_id(request)
-        except BotApiError:
+        except BotApiError as error:
+            if error.code == HTTPStatus.BAD_REQUEST:
+                raise
             return JSONResponse({"bot": None, "people": people, "seq": 0})
         profile = self._profiles.bot(bot_id)
         for person in people:
@@ -111,7 +115,7 @@ class Page:
 
     async def _web_app(self, request: Request) -> Response:
         body = await read_object(request)
-        person = self._records.person(int(body.get("person_id", 0)))
+        person = self._records.person(read_number(str(body.get("person_id", 0)), "person_id"))
         url = str(body.get("url", ""))
         if person is None or not url.startswith(("http://", "https://")):
             raise bad_request("a person opens a web address")
@@ -129,20 +133,23 @@ class Page:
         return FileResponse(path, headers=FILE_HEADERS)
 
     async def _live(self, socket: WebSocket) -> None:
+        try:
+            after, bot_id = _asked(socket, "after"), _asked(socket, "bot")
+        except BotApiError as error:
+            await socket.send_denial_response(JSONResponse(error.envelope(), error.code))
+            return
         await socket.accept()
         async with asyncio.TaskGroup() as tasks:
-            teller = tasks.create_task(self._tell(socket))
+            teller = tasks.create_task(self._tell(socket, after, bot_id))
             async for _ in socket.iter_text():
                 continue
             teller.cancel()
 
-    async def _tell(self, socket: WebSocket) -> None:
-        after_text = socket.query_params.get("after", "")
-        after = int(after_text) if after_text.isdigit() else self._records.latest_seq()
-        asked = socket.query_params.get("bot", "")
+    async def _tell(self, socket: WebSocket, after: int | None, asked: int | None) -> None:
+        after = self._records.latest_seq() if after is None else after
         try:
             while not self._bell.closed:
-                bot_id = int(asked) if asked.isdigit() else self._records.latest_bot_id()
+                bot_id = self._records.latest_bot_id() if asked is None else asked
                 events = self._records.events(bot_id, after) if bot_id is not None else []
                 if events:
                     after = events[-1]["seq"]
@@ -153,6 +160,11 @@ class Page:
         except (WebSocketDisconnect, RuntimeError):
             # The page went away while it was being told.
             return
+
+
+def _asked(socket: WebSocket, name: str) -> int | None:
+    text = socket.query_params.get(name)
+    return read_number(text, name) if text else None
 
 
 def _file(name: str) -> Callable[[Request], Response]:

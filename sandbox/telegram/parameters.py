@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 
 from sandbox.telegram.refusals import BotApiError, bad_request
+from sandbox.telegram.spoken import read_json, within_limit
 
 BODY_BYTES_MAX = 52 * 1024 * 1024
 
@@ -45,9 +46,10 @@ class Parameters:
         if value is None or value == "":
             return None
         try:
-            return int(value)
+            number = int(value)
         except (TypeError, ValueError) as error:
             raise bad_request(f"parameter {name} must be a whole number") from error
+        return within_limit(number, f"parameter {name}")
 
     def flag(self, name: str) -> bool:
         """Read a parameter as yes or no; no when absent."""
@@ -64,7 +66,7 @@ class Parameters:
         if not value:
             return None
         try:
-            return json.loads(value)
+            return read_json(value)
         except ValueError as error:
             raise bad_request(f"can't parse {name} JSON object") from error
 
@@ -127,7 +129,7 @@ async def _body(request: Request) -> bytes:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(body)
+        parsed = read_json(body)
     except ValueError as error:
         raise bad_request("can't parse request body as JSON") from error
     if not isinstance(parsed, dict):

@@ -27,6 +27,7 @@ from sandbox.telegram.chats import Chats
 from sandbox.telegram.faults import Faults, read_fault
 from sandbox.telegram.records import Json, Records
 from sandbox.telegram.refusals import BotApiError, bad_request
+from sandbox.telegram.spoken import read_json, read_number, within_limit
 
 NAME_MAX = 32
 WAIT_MS_MAX = 50_000
@@ -57,12 +58,12 @@ class People:
         return [
             Route("/people", refusing(self._list), methods=["GET"]),
             Route("/people", refusing(self._add), methods=["POST"]),
-            Route("/people/{id:int}/say", refusing(self._say), methods=["POST"]),
-            Route("/people/{id:int}/press", refusing(self._press), methods=["POST"]),
-            Route("/people/{id:int}/block", refusing(self._block), methods=["POST"]),
-            Route("/people/{id:int}/test-funds", refusing(self._test_funds), methods=["POST"]),
-            Route("/people/{id:int}/messages", refusing(self._messages), methods=["GET"]),
-            Route("/people/{id:int}/chat", refusing(self._chat), methods=["GET"]),
+            Route("/people/{id}/say", refusing(self._say), methods=["POST"]),
+            Route("/people/{id}/press", refusing(self._press), methods=["POST"]),
+            Route("/people/{id}/block", refusing(self._block), methods=["POST"]),
+            Route("/people/{id}/test-funds", refusing(self._test_funds), methods=["POST"]),
+            Route("/people/{id}/messages", refusing(self._messages), methods=["GET"]),
+            Route("/people/{id}/chat", refusing(self._chat), methods=["GET"]),
         ]
 
     def add(self, name: str) -> Json:
@@ -82,7 +83,7 @@ class People:
     def bot_id(self, request: Request) -> int:
         """Tell which bot a request is about."""
         asked = request.query_params.get("bot")
-        bot_id = int(asked) if asked and asked.isdigit() else self._records.latest_bot_id()
+        bot_id = read_number(asked, "bot") if asked else self._records.latest_bot_id()
         if bot_id is None or self._records.bot(bot_id) is None:
             raise BotApiError(409, "no bot has called yet")
         return bot_id
@@ -97,11 +98,10 @@ class People:
     async def _say(self, request: Request) -> Response:
         bot_id, person_id = self.bot_id(request), self._person_id(request)
         body = await read_object(request)
+        reply_to = None if body.get("reply_to") is None else _number(body, "reply_to")
 
         def say() -> Json:
-            message = self._chats.say(
-                bot_id, person_id, _given(body, "text", str), body.get("reply_to")
-            )
+            message = self._chats.say(bot_id, person_id, _given(body, "text", str), reply_to)
             return {"message_id": message["message_id"], "seq": self._records.latest_seq()}
 
         return self._once(body, say)
@@ -111,7 +111,7 @@ class People:
         body = await read_object(request)
 
         def press() -> Json:
-            message_id = _given(body, "message_id", int)
+            message_id = _number(body, "message_id")
             data = body.get("data")
             if data is None:
                 data = self._data_of(bot_id, person_id, message_id, _given(body, "text", str))
@@ -181,7 +181,7 @@ class People:
         return JSONResponse(answer)
 
     def _person_id(self, request: Request) -> int:
-        person_id = int(request.path_params["id"])
+        person_id = read_number(request.path_params["id"], "a person")
         if self._records.person(person_id) is None:
             raise BotApiError(404, "there is no such person")
         return person_id
@@ -219,9 +219,9 @@ async def read_object(request: Request) -> Json:
     if not body:
         return {}
     try:
-        parsed = await request.json()
+        parsed = read_json(body)
     except ValueError as error:
-        raise bad_request("the body is not JSON") from error
+        raise bad_request("the body is not JSON that can be told again") from error
     if not isinstance(parsed, dict):
         raise bad_request("the body is not a JSON object")
     return parsed
@@ -235,5 +235,12 @@ def _given(body: Json, name: str, kind: type[Any]) -> Any:  # noqa: ANN401 (of t
 
 
 def _whole(request: Request, name: str, otherwise: int) -> int:
-    text = request.query_params.get(name, "")
-    return int(text) if text.isdigit() else otherwise
+    text = request.query_params.get(name)
+    return otherwise if text is None else read_number(text, name)
+
+
+def _number(body: Json, name: str) -> int:
+    number = _given(body, name, int)
+    if isinstance(number, bool):
+        raise bad_request(f"{name} is missing")
+    return within_limit(number, name)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.telegram.bell import Bell
+from sandbox.telegram.spoken import read_kept
 
 Json = dict[str, Any]
 
@@ -188,7 +189,7 @@ class Records:
             person_id,
             limit,
         )
-        return [json.loads(row[0]) for row in reversed(rows)]
+        return [read_kept(row[0]) for row in reversed(rows)]
 
     def add_event(self, bot_id: int, person_id: int, body: Json) -> int:
         """Append what has happened in a chat and give it its number."""
@@ -235,7 +236,7 @@ class Records:
                 "limit": limit or EVENTS_TOLD,
             },
         )
-        return [{"seq": seq, "person_id": who, **json.loads(body)} for seq, who, body in rows]
+        return [{"seq": seq, "person_id": who, **read_kept(body)} for seq, who, body in rows]
 
     # Updates
 
@@ -291,7 +292,7 @@ class Records:
         row = self._row(sql, *parameters)
         if row is None:
             return None
-        body: Json = json.loads(row[0])
+        body: Json = read_kept(row[0])
         return body
 
 

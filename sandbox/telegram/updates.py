@@ -16,6 +16,7 @@ from sandbox.telegram.bell import Bell
 from sandbox.telegram.faults import Faults
 from sandbox.telegram.records import Json, Records
 from sandbox.telegram.refusals import conflict
+from sandbox.telegram.spoken import read_kept
 
 POLL_LIMIT_MAX = 100
 POLL_SECONDS_MAX = 50
@@ -83,7 +84,7 @@ class Updates:
                    WHERE bot_id = ? AND update_id = ?""",
                 number,
                 update_id if by_webhook else None,
-                json.dumps({**json.loads(held_body), "update_id": number}),
+                json.dumps({**read_kept(held_body), "update_id": number}),
                 bot_id,
                 held_id,
             )
@@ -126,7 +127,7 @@ class Updates:
             self._clock_ms(),
             key,
         )
-        return Pending(rows[0][0], rows[0][1], json.loads(rows[0][2])) if rows else None
+        return Pending(rows[0][0], rows[0][1], read_kept(rows[0][2])) if rows else None
 
     async def poll(self, bot_id: int, offset: int, limit: int, wait_s: int) -> list[Json]:
         """Acknowledge what lies below the offset and answer what follows, once there is any.
@@ -201,7 +202,7 @@ class Updates:
             self._clock_ms(),
             limit,
         )
-        return [json.loads(row[0]) for row in rows]
+        return [read_kept(row[0]) for row in rows]
 
     def _refuse_webhook(self, bot_id: int) -> None:
         if self._bot(bot_id).get("webhook") is not None:

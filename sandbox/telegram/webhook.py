@@ -21,6 +21,7 @@ from sandbox.telegram.parameters import Parameters
 from sandbox.telegram.profiles import Profiles
 from sandbox.telegram.records import Json, Records
 from sandbox.telegram.refusals import BotApiError
+from sandbox.telegram.spoken import read_json
 from sandbox.telegram.updates import Pending, Updates
 
 ANSWER_WITHIN_S = 60
@@ -146,7 +147,7 @@ class WebhookDelivery:
 
     async def _do_reply(self, bot_id: int, response: httpx.Response) -> None:
         try:
-            values = response.json()
+            values = read_json(response.content)
         except ValueError:
             return
         if not isinstance(values, dict) or not isinstance(values.get("method"), str):

@@ -5,8 +5,9 @@ import hashlib
 import hmac
 import json
 import re
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -230,3 +231,73 @@ async def test_people_are_asked_for_what_is_missing(telegram: RunningTelegram, a
         assert [u["callback_query"]["data"] for u in updates if "callback_query" in u] == ["y"]
         wrong = await api.client.post(press, json={**by_text, "text": "MAYBE", "once": "another"})
         assert "has no button 'MAYBE'" in wrong.json()["error"]
+
+
+HALF = b"\\ud800"
+HUGE = "9" * 26
+CANNOT_BE_KEPT = [
+    # method, path after the server's address, body; {ann} is a person's number
+    ("POST", "people", b'{"name": "' + HALF + b'"}'),
+    ("POST", "people/{ann}/say", b'{"text": "' + HALF + b'"}'),
+    ("POST", "people/{ann}/say", b'{"text": "x", "once": "' + HALF + b'"}'),
+    ("POST", "people/{ann}/say", b'{"text": "x", "reply_to": ' + HUGE.encode() + b"}"),
+    ("POST", "people/{ann}/say", b'{"text": "x", "reply_to": "1"}'),
+    ("POST", "people/{ann}/say", b"[" * 100_000),
+    ("POST", "people/{ann}/press", b'{"message_id": 1, "data": "' + HALF + b'"}'),
+    ("POST", "people/{ann}/press", b'{"message_id": ' + HUGE.encode() + b', "data": "x"}'),
+    ("POST", "page/web-app", b'{"person_id": ' + HUGE.encode() + b', "url": "http://x"}'),
+    ("POST", "page/web-app", b'{"person_id": "ann", "url": "http://x"}'),
+    ("POST", f"bot{TOKEN}/sendMessage", b'{"chat_id": {ann}, "text": "' + HALF + b'"}'),
+    ("POST", f"bot{TOKEN}/sendMessage", b'{"chat_id": ' + HUGE.encode() + b', "text": "x"}'),
+    ("GET", f"bot{TOKEN}/getUpdates?offset={HUGE}", b""),
+    ("GET", f"page/state?bot={HUGE}", b""),
+    ("GET", "page/state?bot=²", b""),
+    ("GET", f"people/{HUGE}/messages", b""),
+    ("GET", f"people/{'9' * 5_000}/messages", b""),
+    ("GET", f"people/{{ann}}/messages?after={HUGE}", b""),
+    ("GET", "people/{ann}/messages?after=-5", b""),
+    ("GET", "people/{ann}/messages?wait_ms=abc", b""),
+    ("GET", f"people/{{ann}}/chat?limit={HUGE}", b""),
+]
+
+
+async def test_what_cannot_be_kept_and_told_again_is_refused_at_the_door(
+    telegram: RunningTelegram, api: Api
+) -> None:
+    async with Person.joins(telegram.page_url, "Ann") as ann:
+        await ann.say("/start")
+        number = str(ann.person_id)
+        for method, path, body in CANNOT_BE_KEPT:
+            answer = await api.client.request(
+                method,
+                telegram.page_url + path.replace("{ann}", number),
+                content=body.replace(b"{ann}", number.encode()),
+                headers={"content-type": "application/json"},
+            )
+            assert answer.status_code == 400, (path, body[:80], answer.text)
+        live = f"{telegram.page_url.replace('http', 'ws', 1)}page/live"
+        for query in (f"after={HUGE}", "after=abc", f"bot={HUGE}"):
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                await websockets.connect(f"{live}?{query}")
+            assert refused.value.response.status_code == 400
+        await ann.say("still heard 🎈")
+    heard = [update["message"]["text"] for update in await api.result("getUpdates")]
+    assert heard == ["/start", "still heard 🎈"]
+
+
+async def test_half_a_character_that_was_kept_before_stops_no_queue(
+    settings: TelegramSettings,
+) -> None:
+    async with running_telegram(settings) as running, plain_http() as client:
+        await Api(client, running.base_url).result("getMe")
+        async with Person.joins(running.page_url, "Ann") as ann:
+            await ann.say("/start")
+            await ann.say("half")
+    with closing(sqlite3.connect(settings.data_dir / "telegram.sqlite")) as kept, kept:
+        for table in ("updates", "messages", "events"):
+            kept.execute(rf"UPDATE {table} SET body = replace(body, 'half', '\ud83c \ud83d\ude00')")
+    async with running_telegram(settings) as running, plain_http() as client:
+        updates = await Api(client, running.base_url).result("getUpdates")
+        assert [each["message"]["text"] for each in updates] == ["/start", "? 😀"]
+        for path in ("page/state", f"people/{ann.person_id}/messages"):
+            assert (await client.get(running.page_url + path)).status_code == 200
