@@ -19,7 +19,7 @@ from bot.phrases.room import fixed_as_move
 from bot.turn import Turn
 from rooms.decimal_text import text_from_whole
 from rooms.derived import CONDITION, derived_feed
-from rooms.expression.form import formula
+from rooms.expression.form import new_formula
 from rooms.expression.reading import Misread
 from rooms.expression.tree import Comparison, Number, Series, Sign
 from rooms.feed import Feed
@@ -163,12 +163,32 @@ async def typed_answer(turn: Turn, talk: MakingRoom, text: str) -> None:
 
 async def open_room(turn: Turn, order: actions.OpenRoom) -> None:
     """Ask for the room, exactly as it was shown."""
+    if isinstance(turn.talk, MakingRoom) and not _shows(turn.talk, order):
+        raise Refused(
+            "old_review",
+            "These are the words of an older room: you are making another one now. "
+            "Go on with that, or begin again with /create.",
+        )
     feed = await _feed(turn, order.feed)
     request = await _request(turn, order)
     await _room(turn, feed, request)
     await intents.ask_room(turn.connection, turn.key, request)
     await turn.end()
     turn.show(phrases.room_asked(), buttons.to_rooms())
+
+
+def _shows(talk: MakingRoom, order: actions.OpenRoom) -> bool:
+    """Say whether an order is what the review of the room in the making shows."""
+    draft = talk.draft
+    shown = (draft.feed, draft.move_bps, draft.fixed_value, draft.held_ms, draft.asset)
+    times = (draft.lock_in_ms or 0, draft.deadline_in_ms or 0)
+    return (
+        talk.step is Step.REVIEW
+        and shown == (order.feed, order.move_bps, order.fixed_value, order.held_ms, order.asset)
+        and times == (order.lock_in_ms, order.deadline_in_ms)
+        and draft.least in (None, order.least)
+        and draft.most in (None, order.most)
+    )
 
 
 async def _ask(turn: Turn, draft: Draft, step: Step | None = None) -> None:
@@ -215,7 +235,7 @@ async def _typed_feed(turn: Turn, text: str) -> None:
         await choose_feed(turn, name)
         return
     try:
-        found = formula(text)
+        found = new_formula(text)
     except Misread as misread:
         turn.say(phrases.misread(misread), buttons.cancel())
         return
@@ -299,8 +319,10 @@ async def _review(turn: Turn, draft: Draft) -> None:
         weights = (weight_bps(chance), weight_bps(no_chance))
     await turn.begin(MakingRoom(step=Step.REVIEW, draft=draft))
     long_shot = is_long_shot(chance)
+    live = await turn.price(feed.name)
+    told = None if live is None or live.value_at(turn.now) is None else chance
     turn.show(
-        phrases.review(room, feed, chance, before_watch, weights, long_shot=long_shot),
+        phrases.review(room, feed, told, before_watch, weights, long_shot=long_shot),
         making_buttons.review_room(
             order, long_shot=long_shot, has_tokens=len(await assets.offered(turn)) > 1
         ),
@@ -313,6 +335,12 @@ async def _room(turn: Turn, feed: Feed, request: RoomRequest) -> Room:
     price_now = live.value_at(turn.now) if live else None
     if price_now is None and request.fixed_value is not None:
         raise _no_price(feed)
+    if feed.unit == CONDITION and price_now == request.fixed_value:
+        raise Refused(
+            "target_passed",
+            "It is true already: a room needs a condition that is still to come true. "
+            "Begin again with /create.",
+        )
     return room_from_request(
         request,
         id=0,

@@ -146,7 +146,10 @@ async def take(turn: Turn, sealed: Sealed, *, needs_code: Callable[[Errand], Awa
 
 async def _chosen(turn: Turn, sealed: Sealed) -> None:
     if sealed.digits != PIN_DIGITS:
-        raise Refused("bad_pin", f"A PIN is {PIN_DIGITS} digits, such as your lucky ones.")
+        raise Refused(
+            "bad_pin",
+            f"A PIN is {PIN_DIGITS} digits that nobody can guess: no birthday, no row.",
+        )
     if _factors(turn).is_weak(turn.person.id, sealed):
         raise Refused("weak_pin", "That is one that everybody tries first. Choose another.")
     pin_hash = await asyncio.to_thread(_factors(turn).pin_hash, sealed)

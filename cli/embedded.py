@@ -112,6 +112,19 @@ RELAXED: Final[Mapping[str, str]] = {
 }
 
 
+def names_with_copies(copies: Mapping[str, int]) -> list[str]:
+    """Name the product's own processes: `worker`, and of more than one `worker-2`, …."""
+    return [
+        _numbered(name, number)
+        for name in PROCESSES
+        for number in range(1, copies.get(name, 1) + 1)
+    ]
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """Say where an embedded stack lives and what it talks to.
@@ -232,10 +245,16 @@ class Stack:
         """Keep every other stack out of the folder while the block runs.
 
         Raises:
-            CannotGoOn: when one is in it.
+            CannotGoOn: when one is in it, or nothing can be written there.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / "lock").open("w")
+        except OSError:
+            raise CannotGoOn(
+                f"{self.folder} is no folder that can be written: choose another with --data"
+            ) from None
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -312,7 +331,7 @@ class Stack:
         servers = {child.name for child in self.servers()}
         return [
             self._own(
-                name if number == 1 else f"{name}-{number}",
+                _numbered(name, number),
                 COMMANDS.get(name, name),
                 needs=tuple(need for need in needs if need in servers),
             )

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cli import pushing, sandbox, tokens, turnkey
 from cli.logs import set_up_logs
-from cli.ports import BASE, Ports
+from cli.ports import BASE, HOST, Ports
 from cli.reason import Reason, stated
 from cli.running import run_until_told
 from cli.settings import BadSettings, Settings, read_settings
@@ -130,14 +130,19 @@ def demo(
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
     from cli.demo import play
+    from cli.embedded import names_with_copies
     from cli.plot import STORIES
 
+    copies = _copies(scale)
+    killable = names_with_copies(copies)
+    if kill is not None and kill not in killable:
+        raise typer.BadParameter(f"choose {', '.join(killable)}", param_hint="--kill")
     if story not in STORIES:
         raise typer.BadParameter(f"choose {' or '.join(STORIES)}", param_hint="--story")
     run_until_told(
         play(
             seed=seed, as_json=as_json, folder=data, story=story, kill=kill, recording=recording,
-            apache=_is_apache(kafka), turnkey=in_turnkey, copies=_copies(scale),
+            apache=_is_apache(kafka), turnkey=in_turnkey, copies=copies,
         )
     )  # fmt: skip
 
@@ -285,17 +290,23 @@ def simulate(
 @app.command()
 def tail(
     what: Annotated[str, typer.Argument(help="prices or settlements")],
-    url: Annotated[str, typer.Option(help="Where the gateway is.")] = f"ws://127.0.0.1:{BASE + 1}",
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where the gateway is; that of the stack in --data unless said."),
+    ] = None,
     feeds: Annotated[
         str, typer.Option(help="Which feeds' prices, with commas between.")
     ] = "SOL/USD,BTC/USD,ETH/USD",
     cursor: Annotated[int | None, typer.Option(help="Go on after this number.")] = None,
+    data: Folder = Path(".rooms"),
 ) -> None:
     """Follow live prices or settlement events, one JSON line each, without missing one."""
     from cli.tail import follow
 
     if what not in ("prices", "settlements"):
         raise typer.BadParameter("follow prices or settlements", param_hint="WHAT")
+    if url is None:
+        url = f"ws://{HOST}:{_settings_here(data).gateway_port}"
     run_until_told(follow(what, url, feeds, cursor))
 
 

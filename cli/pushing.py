@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli.ports import BASE, HOST, Ports
+from cli.ports import HOST
 from cli.reason import Reason
 from cli.running import run_until_told
 from rooms.push import PREFIX
@@ -28,7 +28,6 @@ app = typer.Typer(help="Register and send values that are signed: docs/pushing.m
 
 Name = Annotated[str, typer.Argument(help="The feed's name, without push:")]
 Folder = Annotated[Path, typer.Option("--data", help="Where everything is kept.")]
-_URL = f"http://{HOST}:{Ports(*range(BASE, BASE + 13)).push}"
 
 
 @app.command()
@@ -111,7 +110,10 @@ def send(
     sequence: Annotated[
         int | None, typer.Option(help="Above the last one; the time unless said.")
     ] = None,
-    url: Annotated[str, typer.Option(help="Where pushes are taken.")] = _URL,
+    url: Annotated[
+        str | None, typer.Option(help="Where pushes are taken; the stack in --data unless said.")
+    ] = None,
+    data: Folder = Path(".rooms"),
 ) -> None:
     """Sign a value with the time now and send it."""
     import httpx
@@ -125,6 +127,7 @@ def send(
         signing = read_key(file)
     except BadKeyFile as trouble:
         sys.exit(str(trouble))
+    url = (_pushes_here(data) if url is None else url).rstrip("/")
     now = now_ms()
     push = Push(
         feed=PREFIX + name, signer=signer, value=value, at=now,
@@ -133,11 +136,22 @@ def send(
     body = signed_body(push, signing)
     try:
         answer = httpx.post(f"{url}{PATH}", json=body, timeout=10, trust_env=False)
-    except httpx.HTTPError as trouble:
+    except (httpx.HTTPError, httpx.InvalidURL) as trouble:
         sys.exit(f"{url} cannot be reached: {trouble}")
     if answer.status_code != httpx.codes.ACCEPTED:
         sys.exit(f"not taken ({answer.status_code}): {_sentence(answer)}")
     Console().print(f"taken: {push.feed} {value}, sequence {push.sequence}", highlight=False)
+
+
+def _pushes_here(folder: Path) -> str:
+    port = _settings(folder).push_port
+    if port is None:
+        sys.exit("no pushes are taken here: set ROOMS_PUSH_PORT, or say where with --url")
+    return f"http://{HOST}:{port}"
+
+
+def _signers(feed: "Feed") -> str:
+    return "1 signer" if len(feed.symbols) == 1 else f"{len(feed.symbols)} signers"
 
 
 def _sentence(answer: "httpx.Response") -> str:
@@ -155,9 +169,10 @@ async def _register(settings: "Settings", feed: "Feed", reason: str) -> None:
         transaction(connections) as connection,
     ):
         await write(connection, feed, reason)
+    places = f"{feed.scale} decimal {'place' if feed.scale == 1 else 'places'}"
     Console().print(
-        f"[bold]{feed.name}[/] in {feed.unit}, {feed.scale} decimal places: "
-        f"{len(feed.symbols)} signers, {feed.guards.quorum} must agree",
+        f"[bold]{feed.name}[/] in {feed.unit}, {places}: "
+        f"{_signers(feed)}, {feed.guards.quorum} must agree",
         highlight=False,
         soft_wrap=True,
     )
@@ -177,7 +192,7 @@ async def _revoke(settings: "Settings", name: str, signer: str, reason: str) -> 
             raise CannotGoOn(f"{name} knows no signer {signer}; `rooms push list` shows them")
         left = {each: hexed for each, hexed in feed.symbols.items() if each != signer}
         await write(connection, replace(feed, symbols=left), f"revoked {signer}; {reason}")
-    Console().print(f"{name} takes nothing from {signer} any more; {len(left)} signers are left")
+    Console().print(f"{name} takes nothing from {signer} any more; left: {len(left)}")
 
 
 async def write(connection: "Connection", feed: "Feed", reason: str) -> None:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -21,7 +22,10 @@ from cli.migrate import migrate_all
 from cli.probes import reaches
 from cli.settings import read_settings_from
 from cli.supervisor import Supervisor
+from rooms.refusal import CannotGoOn
 from sandbox.postgres import ensure_database
+from sandbox.venues.recording import load
+from sandbox.venues.spoken import SPOKEN
 
 PUBLIC_HOSTS = (
     ("stream.binance.com", 443),
@@ -68,7 +72,10 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
 
     Raises:
         ChildLost: when a part cannot be kept alive.
+        CannotGoOn: before anything is started, when the recording holds nothing to serve.
     """
+    if stack.recording is not None:
+        await asyncio.to_thread(_require_frames, stack.recording)
     set_up_logs("up", "people", level=logging.WARNING)
     say = Lines(console, stack.log_format)
     begun = time.monotonic()
@@ -93,6 +100,18 @@ async def running_stack(stack: Stack, console: Console) -> AsyncIterator[Supervi
         await stack.set_webhook()
         step("everything is ready")
         yield supervisor
+
+
+def _require_frames(recording: Path) -> None:
+    try:
+        load(recording, SPOKEN)
+    except (ValueError, LookupError, TypeError, EOFError, StopIteration, RuntimeError) as trouble:
+        raise CannotGoOn(
+            f"{recording} holds no frames that can be served ({type(trouble).__name__}): give a "
+            "file or a folder of captured frames, or segments of a recording"
+        ) from trouble
+    except OSError as trouble:
+        raise CannotGoOn(f"{recording} cannot be read: {trouble}") from trouble
 
 
 async def up(stack: Stack, console: Console) -> None:

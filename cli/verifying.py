@@ -109,7 +109,8 @@ async def run_evidence(what: str, url: str | None, settings: Settings | None) ->
         text, _ = await _fetched(room_named(what), url, settings)
     except (Refused, Impossible) as wrong:
         raise CannotGoOn(str(wrong)) from None
-    sys.stdout.write(text + "\n")
+    # Into a pipe or a file go the very bytes that were hashed.
+    sys.stdout.write(text + ("\n" if sys.stdout.isatty() else ""))
 
 
 async def against(evidence: Evidence, evidence_hash: str, asked: Asked) -> list[Finding]:

@@ -115,7 +115,7 @@ def _all_prices(evidence: Evidence) -> list[IndexPrice]:
 def _prices_said(evidence: Evidence) -> str:
     prices = _all_prices(evidence)
     ticks = sum(_ticks(price) for price in prices)
-    return f"{len(prices)} prices from {ticks} ticks"
+    return f"{_count(len(prices), 'price')} from {_count(ticks, 'tick')}"
 
 
 def _ticks(price: IndexPrice) -> int:
@@ -498,7 +498,11 @@ def _ending(division: Division) -> str:
 
 def _division_said(division: Division) -> str:
     paid = len(division.payouts) + len(division.refunds)
-    return f"{division.outcome}: {division.pool} lamports in {paid} payouts"
+    return f"{division.outcome}: {division.pool} lamports in {_count(paid, 'payout')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _wrong_division(evidence: Evidence) -> Iterator[str]:

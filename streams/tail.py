@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import structlog
@@ -28,6 +28,8 @@ OPEN_LIMIT_S: Final = 10.0
 HELLO_LIMIT_S: Final = 10.0
 HEARTBEATS_MISSED: Final = 2.5
 FRAME_BYTES_MAX: Final = 2**20
+
+_SCHEMES: Final = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 log = structlog.get_logger()
 
@@ -79,7 +81,7 @@ async def tail_prices(
     """Tell prices and silences of ``feeds``: what holds now, and then what comes.
 
     Args:
-        url: of the gateway, such as ``ws://127.0.0.1:8701``.
+        url: of the gateway, such as ``ws://127.0.0.1:8701``; ``http`` is as good as ``ws``.
         feeds: their names.
         random: spreads the waits.
         patience: how long those are.
@@ -120,10 +122,11 @@ async def _tail(
     url: str, place: _Place, random: Random, patience: Patience
 ) -> AsyncGenerator[AnyFrame, None]:
     pause_max_s = patience.first_s
+    url = _address(url)
     while True:
         try:
             async with connect(
-                url.rstrip("/") + place.target(place),
+                url + place.target(place),
                 compression=None,
                 open_timeout=OPEN_LIMIT_S,
                 max_size=FRAME_BYTES_MAX,
@@ -146,6 +149,20 @@ async def _tail(
         log.info("gateway_away", why=why, pause_s=round(pause_s, 2))
         await asyncio.sleep(pause_s)
         pause_max_s = min(2 * pause_max_s, patience.max_s)
+
+
+def _address(url: str) -> str:
+    try:
+        found = urlsplit(url)
+        is_whole = bool(found.hostname) and found.port != 0
+    except ValueError:
+        is_whole = False
+    scheme = _SCHEMES.get(url.partition("://")[0].lower())
+    if scheme is None or not is_whole:
+        raise Refused(
+            "bad_url", f"{url} is no address of a gateway: write one such as ws://127.0.0.1:8701"
+        )
+    return f"{scheme}://{url.partition('://')[2]}".rstrip("/")
 
 
 async def _next(connection: ClientConnection, limit_s: float) -> AnyFrame:

@@ -116,7 +116,7 @@ def ask_touch(draft: Draft, feed: Feed) -> str:
 def review(
     room: Room,
     feed: Feed,
-    chance: Bps,
+    chance: Bps | None,
     before_watch: Bps | None,
     weights: tuple[Bps, Bps] | None,
     *,
@@ -127,7 +127,7 @@ def review(
     Args:
         room: what the request would become now.
         feed: what it is about.
-        chance: how likely YES is.
+        chance: how likely YES is; None where there is no price to say it from.
         before_watch: for a fixed value, how likely it is reached before the watch.
         weights: for a fixed value, what a stake on YES and one on NO weigh now.
         long_shot: whether the chance is so small or great that it needs a confirmation.
@@ -152,7 +152,10 @@ def review(
         return "\n\n".join(parts)
     if feed.meaning:
         parts.append(meaning(f"{feed.name} is {feed.meaning}"))
-    parts.append(f"A driftless market would say YES in about {words.percent(chance)} of cases.")
+    if chance is None:
+        parts.append("There is no price of it right now, so nobody can say how likely YES is.")
+    else:
+        parts.append(f"A driftless market would say YES in about {words.percent(chance)} of cases.")
     if before_watch is not None and weights is not None:
         parts.append(
             f"Fixed value: late bets earn less. A stake weighs "

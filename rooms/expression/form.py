@@ -23,6 +23,7 @@ from rooms.expression.tree import (
     depth_of,
     feeds_of,
     leaves_of,
+    nodes_of,
     text_of,
 )
 from rooms.expression.units import Unit, made_of, unit_of
@@ -105,6 +106,22 @@ def formula(text: str) -> Formula:
     if len(written) > TEXT_MAX or depth_of(tree) > DEPTH_MAX:
         raise Misread(plain, 0, f"Written out it is too long: {written}")
     return Formula(tree, written, unit)
+
+
+def new_formula(text: str) -> Formula:
+    """Read what somebody typed for a new feed: one that never has a value is refused, too.
+
+    Raises:
+        Misread: when it cannot be a feed, with the place and what to do.
+    """
+    found = formula(text)
+    for node in nodes_of(read(text)):
+        if not (isinstance(node, Arithmetic) and node.sign is Sign.OVER):
+            continue
+        if isinstance(node.right, Number) and node.right.whole == 0:
+            at = node.right.at
+            raise Misread(" ".join(text.split()), at, "Nothing can be divided by 0.")
+    return found
 
 
 def name_of(text: str) -> str:

@@ -65,7 +65,34 @@ async def test_a_condition_that_is_true_already_makes_no_room(town: Town) -> Non
     await ann.say("25s")
     await ann.expect("When does it end")
     await ann.say("60s")
-    await ann.expect("there already")
+    await ann.expect("It is true already")
+
+
+async def test_nothing_is_divided_by_0(town: Town) -> None:
+    ann = await town.person("Ann")
+    await ann.say("/create")
+    await ann.say("price(SOL)/0")
+    told = await ann.expect("Nothing can be divided by 0")
+    assert told.marked("pre") == ["price(SOL)/0\n           ^"]
+
+
+async def test_without_a_price_no_estimate_is_told_and_an_older_review_opens_nothing(
+    town: Town,
+) -> None:
+    ann = await town.person("Ann")
+    await ann.say("/create")
+    await ann.press("SOL/USD")
+    await ann.press("2 %")
+    await ann.say("25s")
+    town.place.prices.values.pop("SOL/USD")
+    await ann.say("60s")
+    review = await ann.expect("Your room.*no price of it right now")
+    assert "driftless" not in review.text
+    await ann.say("/create")
+    await ann.expect("Which price")
+    await ann.press("Open", on=review)
+    await ann.expect("older room")
+    assert await town.place.value("SELECT count(*) FROM room_requests") == 0
 
 
 async def test_a_value_is_asked_for_its_move(town: Town) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rooms.expression.form import PREFIX, Formula, formula
+from rooms.expression.form import PREFIX, Formula, formula, new_formula
 from rooms.expression.reading import DEPTH_MAX, NODES_MAX, TEXT_MAX, Misread, read
 from rooms.expression.reckoning import Exact, NoValueError, reckon, value_at_scale
 from rooms.expression.tree import (
@@ -162,6 +162,20 @@ def test_what_means_nothing_is_refused_at_its_place(typed: str, at: int, sentenc
         formula(typed)
     assert (raised.value.at, raised.value.sentence) == (at, sentence)
     assert raised.value.pointed() == f"{typed}\n{' ' * at}^"
+
+
+@pytest.mark.parametrize(
+    ("typed", "at"),
+    [
+        ("price(SOL)/0", 11),
+        ("price(SOL) / 0.00 > 1", 13),
+    ],
+)
+def test_nothing_new_is_divided_by_0(typed: str, at: int) -> None:
+    with pytest.raises(Misread) as raised:
+        new_formula(typed)
+    assert (raised.value.at, raised.value.sentence) == (at, "Nothing can be divided by 0.")
+    assert new_formula("price(SOL) / 2").text
 
 
 @pytest.mark.parametrize(
