@@ -209,7 +209,7 @@ class Town:
 
     async def until(self, query: str, *arguments: object) -> None:
         """Wait until a query answers yes."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             # A row of another process tells nothing when it changes.
             while not await self.place.value(query, *arguments):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -133,9 +133,11 @@ class Soak:
     async def _stop(self, name: str, seconds: float) -> None:
         self.struck.append(f"SIGSTOP {name}")
         pid = self.supervisor.pid(name)
-        os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(seconds)
-        os.kill(pid, signal.SIGCONT)
+        # A watchdog may have ended it just now, or in between: then it is started again.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            os.kill(pid, signal.SIGCONT)
 
     async def _flip(self, flag: Flag) -> None:
         """Pause, and see that nothing new of it happens once the pause is waited out."""
