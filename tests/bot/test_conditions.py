@@ -91,7 +91,7 @@ async def test_without_a_price_no_estimate_is_told_and_an_older_review_opens_not
     await ann.say("/create")
     await ann.expect("Which price")
     await ann.press("Open", on=review)
-    await ann.expect("older room")
+    await ann.expect_answer("older room", timeout_s=20)
     assert await town.place.value("SELECT count(*) FROM room_requests") == 0
 
 
