@@ -121,6 +121,12 @@ def names_with_copies(copies: Mapping[str, int]) -> list[str]:
     ]
 
 
+def servers_needed(*, turnkey: bool) -> list[str]:
+    """Name the servers that the product's processes need; Turnkey's only where keys lie there."""
+    needed = {each for needs in PROCESSES.values() for each in needs}
+    return sorted(needed if turnkey else needed - {"turnkey"})
+
+
 def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 

@@ -130,11 +130,11 @@ def demo(
 ) -> None:
     """Play the whole story by itself and check that every lamport adds up."""
     from cli.demo import play
-    from cli.embedded import names_with_copies
+    from cli.embedded import names_with_copies, servers_needed
     from cli.plot import STORIES
 
     copies = _copies(scale)
-    killable = names_with_copies(copies)
+    killable = [*names_with_copies(copies), *servers_needed(turnkey=in_turnkey)]
     if kill is not None and kill not in killable:
         raise typer.BadParameter(f"choose {', '.join(killable)}", param_hint="--kill")
     if story not in STORIES:

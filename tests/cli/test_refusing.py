@@ -49,6 +49,8 @@ def test_the_demo_kills_only_what_there_is() -> None:
     code, said = rooms("demo", "--kill", "moon")
     assert code == 2
     assert "custody" in said
+    assert "postgres" in said
+    assert "turnkey" not in said
 
 
 def test_a_tail_finds_the_gateway_of_the_stack_in_the_folder(tmp_path: Path) -> None:
