@@ -225,8 +225,8 @@ async def test_a_death_after_the_commit_still_answers(quiet_town: Town) -> None:
     with pytest.raises(ExceptionGroup):
         async with asyncio.TaskGroup() as tasks:
             assert await handling.handle_one(tasks)
-    unsent = await town.place.rows("SELECT update_id FROM updates WHERE replies IS NOT NULL")
-    assert unsent == [{"update_id": asked["update_id"]}]
+    unsent = await town.place.column("SELECT update_id FROM updates WHERE replies IS NOT NULL")
+    assert asked["update_id"] in unsent
     await town.start_bot()
     await ann.expect("How a room works")
     await town.handled(asked["update_id"])

@@ -38,7 +38,8 @@ def test_the_demo_ends_yes_no_and_void_and_adds_up() -> None:
         if each["kind"] == "user"
     }
     floor = 650_240  # the operator's rent minimum, which came with the first transaction
-    assert changes["Bo"] == floor - 700_000_000
+    # What he earned as the host of a room comes to him by itself, before the demo ends or after it.
+    assert changes["Bo"] - (floor - 700_000_000) in (0, 4_000_000)
     assert changes["Di"] == floor - 400_000_000
     assert len(facts["transactions"]) == len({each["signature"] for each in facts["transactions"]})
 
