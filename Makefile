@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run demo test lint types imports pytest kafka bench format lock clean
+.PHONY: help run demo test lint types imports pytest broker kafka bench format lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ run: $(VENV)/run-ready ## start everything on this machine and print where the c
 demo: $(VENV)/run-ready ## play the whole story by itself
 	@exec $(BIN)/rooms demo
 
-test: lint types imports pytest kafka ## everything that CI runs
+test: lint types imports pytest broker ## everything that CI runs
 
 lint: $(VENV)/dev-ready
 	$(BIN)/ruff format --check .
@@ -54,6 +54,10 @@ imports: $(VENV)/dev-ready
 
 pytest: $(VENV)/dev-ready
 	$(BIN)/pytest -n 2 --dist loadfile -m "not kafka"
+
+broker: $(VENV)/dev-ready ## Apache Kafka does what ours does, and the pipeline on it
+	-@$(BIN)/rooms sandbox kafka --fetch
+	$(BIN)/pytest -m kafka tests/kafka/test_conformance.py tests/kafka/test_topics.py tests/kafka/test_pipeline.py
 
 kafka: $(VENV)/dev-ready ## the suites on Apache Kafka, with one broker and with three; skipped without java and mvn, but not in CI
 	-@$(BIN)/rooms sandbox kafka --fetch
