@@ -183,7 +183,8 @@ class Fleet:
         """Let every planned transfer land and every pool be sealed, until cancelled."""
         while True:
             for room in await self.place.column(
-                "SELECT DISTINCT room_id FROM transfers WHERE state = 'PLANNED' ORDER BY 1"
+                "SELECT DISTINCT room_id FROM transfers"
+                " WHERE state = 'PLANNED' AND room_id IS NOT NULL ORDER BY 1"
             ):
                 async with transaction(self.connections) as connection:
                     await self._land(connection, room)
