@@ -31,7 +31,7 @@ class Begun(Generic[Value]):
         """Go on with it."""
         try:
             yield self._waits_for
-        except BaseException:
+        except BaseException:  # Whoever ends the waiting, however, ends the coroutine too.
             self._coroutine.close()
             raise
         return (yield from self._coroutine.__await__())

@@ -56,7 +56,7 @@ class Records:
         before = self._db.total_changes
         try:
             yield
-        except BaseException:
+        except BaseException:  # Also what is cancelled leaves nothing half done.
             self._db.execute("ROLLBACK")
             raise
         else:

@@ -218,6 +218,7 @@ async def test_a_death_after_the_commit_still_answers(quiet_town: Town) -> None:
     town = quiet_town
     await town.start_bot()
     ann = await bettor(town)
+    await town.until("SELECT count(*) FILTER (WHERE replies IS NOT NULL) = 0 FROM updates")
     await town.stop_bot()
     asked = message(ann, "/rules")
     await town.deliver(asked)
@@ -225,8 +226,8 @@ async def test_a_death_after_the_commit_still_answers(quiet_town: Town) -> None:
     with pytest.raises(ExceptionGroup):
         async with asyncio.TaskGroup() as tasks:
             assert await handling.handle_one(tasks)
-    unsent = await town.place.column("SELECT update_id FROM updates WHERE replies IS NOT NULL")
-    assert asked["update_id"] in unsent
+    unsent = await town.place.rows("SELECT update_id FROM updates WHERE replies IS NOT NULL")
+    assert unsent == [{"update_id": asked["update_id"]}]
     await town.start_bot()
     await ann.expect("How a room works")
     await town.handled(asked["update_id"])

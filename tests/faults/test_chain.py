@@ -1,12 +1,10 @@
 """Money on a chain that forks, forgets, grows dearer and is full of strangers."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from rooms.units import Address
 from storage import attempts
@@ -18,6 +16,9 @@ from tests.streams.custody_world import (
     SOL,
     World,
     custody_world,
+    final,
+    lies_at,
+    on,
     people,
     room,
     sealed,
@@ -29,34 +30,12 @@ OUTSIDE = Address("67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb")
 SIMULATE, SEND = ["simulateTransaction"], ["sendTransaction"]
 
 
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
-
-
-async def lies_at(world: World, address: Address) -> int:
-    _, lie = await world.custody.providers.first(lambda rpc: rpc.balances([address], "finalized"))
-    return lie[address] or 0
-
-
-async def on(world: World, account: str) -> int:
-    balance = await world.value("SELECT balance FROM accounts WHERE name = $1", account)
-    return int(str(balance or 0))
-
-
 async def fates(world: World) -> list[tuple[str, bool]]:
     """Return the state of each attempt, and whether it was ever sent."""
     rows = await world.connections.fetch(
         "SELECT state, sent_at IS NOT NULL AS sent FROM attempts ORDER BY id"
     )
     return [(row["state"], row["sent"]) for row in rows]
-
-
-async def final(world: World) -> None:
-    """Let every deposit become final."""
-    world.solana.control.advance(40)
-    await post_deposits(world.custody)
 
 
 async def until_state(world: World, table: str, state: str) -> None:

@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
@@ -22,12 +19,19 @@ from chain.settings import Endpoint, RpcSettings
 from chain.signer import KeyPath
 from chain.transactions import Batch, Transfer, sign_batch
 from rooms.units import Address, Lamports
-from storage.connections import Connections
 from streams.deposits import post_deposits
 from streams.receipts import post_fates
 from streams.releases import release_overdue
 from streams.transfers import sign_due
-from tests.streams.custody_world import SOL, World, custody_world, people, room, stake
+from tests.streams.custody_world import (
+    SOL,
+    World,
+    lies_at,
+    on,
+    people,
+    room,
+    stake,
+)
 from tests.streams.test_custody import withdraw
 
 OUTSIDE = Address("67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb")
@@ -35,22 +39,6 @@ SMALL = 500_000
 """Less than the network lets lie at an address that holds nothing else."""
 TOKENS = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
 RICH = Keypair.from_seed(bytes([8] * 32))
-
-
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
-
-
-async def on(world: World, account: str) -> int:
-    balance = await world.value("SELECT balance FROM accounts WHERE name = $1", account)
-    return int(str(balance or 0))
-
-
-async def lies_at(world: World, address: Address) -> int:
-    _, lie = await world.custody.providers.first(lambda rpc: rpc.balances([address], "finalized"))
-    return lie[address] or 0
 
 
 async def emptied(world: World, user: int, address: Address) -> None:

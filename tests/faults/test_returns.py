@@ -1,16 +1,12 @@
 """Floors come back and earned shares go out, once and to the lamport, whatever happens."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from rooms.audit import Place as Seen
-from rooms.units import Address
 from sandbox.postgres import PostgresSettings
 from storage import attempts, audit
-from storage.connections import Connections
 from storage.flags import Flag, change
 from streams import transfers
 from streams.deposits import post_deposits
@@ -20,7 +16,16 @@ from streams.returns import claim_earnings, claim_returns
 from streams.settlements import claim_settlements
 from streams.transfers import resend, sign_due
 from tests.place import Place
-from tests.streams.custody_world import SOL, World, custody_world, people, room, sealed, stake
+from tests.streams.custody_world import (
+    SOL,
+    World,
+    lies_at,
+    on,
+    people,
+    room,
+    sealed,
+    stake,
+)
 from tests.streams.test_deposits import OUTSIDE, ask_out
 from tests.streams.test_restoring import balances, dump, restored, rounds_of, until
 from tests.streams.test_restoring import until_over as restore_ends
@@ -28,23 +33,6 @@ from tests.streams.test_tokens import allow
 
 HOST_LAMPORTS = SOL // 100
 SEND = ["sendTransaction"]
-
-
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
-
-
-async def on(world: World, account: str) -> int:
-    balance = await world.value("SELECT balance FROM accounts WHERE name = $1", account)
-    return int(str(balance or 0))
-
-
-async def lies_at(world: World, address: str) -> int:
-    wanted = Address(address)
-    _, lie = await world.custody.providers.first(lambda rpc: rpc.balances([wanted], "finalized"))
-    return lie[wanted] or 0
 
 
 async def done(world: World) -> bool:

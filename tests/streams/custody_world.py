@@ -178,3 +178,22 @@ async def stake(world: World, user: int, side: str, lamports: int, asset: Asset 
 async def sealed(world: World) -> bool:
     """Say whether the room is sealed."""
     return await world.value("SELECT sealed_at IS NOT NULL FROM rooms") is True
+
+
+async def final(world: World) -> None:
+    """Let every deposit become final."""
+    world.solana.control.advance(40)
+    await post_deposits(world.custody)
+
+
+async def on(world: World, account: str) -> int:
+    """Return what is on an account of the ledger."""
+    balance = await world.value("SELECT balance FROM accounts WHERE name = $1", account)
+    return int(str(balance or 0))
+
+
+async def lies_at(world: World, address: str) -> int:
+    """Return what lies at an address of the finalized chain."""
+    wanted = Address(address)
+    _, lie = await world.custody.providers.first(lambda rpc: rpc.balances([wanted], "finalized"))
+    return lie[wanted] or 0

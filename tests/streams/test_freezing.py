@@ -1,31 +1,28 @@
 """A signer that gives back something else: signing closes, and custody goes on without a key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from chain.signer import KeyPath, Signer
 from chain.trouble import Frozen
 from rooms.units import Address
-from storage.connections import Connections
 from streams.freezing import unless_frozen
 from streams.receipts import post_fates
 from streams.rounds import Pace, run_rounds
 from streams.transfers import sign_due
-from tests.streams.custody_world import SOL, World, custody_world, people, room, stake
+from tests.streams.custody_world import (
+    SOL,
+    World,
+    people,
+    room,
+    stake,
+)
 
 LIMIT_S = 30
 FAST = Pace(work_ms=20, fates_ms=20, resend_ms=50, deposits_ms=50)
-
-
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
 
 
 @dataclass

@@ -1,32 +1,24 @@
 """Custody's own wallets: the fee payer's floor, and what leaves in an hour."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from rooms.units import Address, BlockHeight, Lamports, Signature, Slot
 from storage import attempts
-from storage.connections import Connections, transaction
-from streams.deposits import post_deposits
+from storage.connections import transaction
 from streams.transfers import sign_due
-from tests.streams.custody_world import SOL, World, custody_world, people, room, stake
+from tests.streams.custody_world import (
+    SOL,
+    World,
+    final,
+    people,
+    room,
+    stake,
+)
 from tests.streams.test_custody import withdraw
 
 OUTSIDE = Address("67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb")
-
-
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
-
-
-async def final(world: World) -> None:
-    world.solana.control.advance(40)
-    await post_deposits(world.custody)
 
 
 async def limit(world: World, name: str, value: int) -> None:

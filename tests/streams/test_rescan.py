@@ -1,10 +1,6 @@
 """The rescan finds on the second provider what the looks by the clock were never told."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-import pytest_asyncio
 from solders.pubkey import Pubkey
 
 from chain.signer import KeyPath
@@ -12,24 +8,17 @@ from chain.transactions import Batch, Transfer, sign_batch
 from chain.trouble import NotKnown
 from rooms.units import Address, Lamports, Signature, Slot
 from storage import deposits as deposit_rows
-from storage.connections import Connections
 from streams.deposits import post_deposits
 from streams.rescan import rescan, rescan_due
-from tests.streams.custody_world import SOL, World, custody_world, people
+from tests.streams.custody_world import (
+    SOL,
+    World,
+    final,
+    people,
+)
 
 OUTSIDE = Address("67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb")
 HISTORY, DAY_MS = ["getSignaturesForAddress", "getTransaction"], 86_400_000
-
-
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
-
-
-async def final(world: World) -> None:
-    world.solana.control.advance(40)
-    await post_deposits(world.custody)
 
 
 async def available(world: World) -> object:

@@ -1,31 +1,19 @@
 """Lamports that left by another hand: everything is closed at one look, and the act says why."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest_asyncio
-
 from chain.signer import KeyPath
 from chain.transactions import Batch, Transfer, sign_batch
 from rooms.units import Address, Lamports
-from storage.connections import Connections
 from streams.deposits import post_deposits
 from streams.transfers import sign_due
-from tests.streams.custody_world import SOL, World, custody_world, people
+from tests.streams.custody_world import (
+    SOL,
+    World,
+    final,
+    people,
+)
 from tests.streams.test_custody import withdraw
 
 OUTSIDE = Address("67WKXSxm4oc149PvQjdXLacKFZpK5DyYdqBwpiVydJbb")
-
-
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
-
-
-async def final(world: World) -> None:
-    world.solana.control.advance(40)
-    await post_deposits(world.custody)
 
 
 async def is_open(world: World, flag: str) -> bool:

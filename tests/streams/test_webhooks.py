@@ -4,31 +4,27 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from rooms.units import Address
-from storage.connections import Connections, open_connections
+from storage.connections import open_connections
 from streams import webhooks
 from streams.deposits import post_deposits, told_by_webhook
 from streams.doors import listening, serve
 from streams.rounds import Pace, run_rounds
 from streams.webhooks import BODY_BYTES_MAX, PATH
 from tests.chain.test_webhooks import SIGNATURE, enhanced
-from tests.streams.custody_world import SOL, World, custody_world, people
+from tests.streams.custody_world import (
+    SOL,
+    World,
+    people,
+)
 
 LIMIT_S = 30
 NEVER_MS = 3_600_000
 HEADER = "Bearer sixty-four-random-letters-are-better-than-these"
-
-
-@pytest_asyncio.fixture
-async def world(connections: Connections, tmp_path: Path) -> AsyncIterator[World]:
-    async with custody_world(connections, tmp_path) as world:
-        yield world
 
 
 @asynccontextmanager
